@@ -1,0 +1,29 @@
+"""What: one module a task type, found by walking this package and, later, a folder of the user's own."""
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import cast
+
+from dashboard.handlers.contract import Handler
+
+
+@cache
+def installed() -> dict[str, Handler]:
+    """Every task type by its ``KEY``, in alphabetical order. Tests add theirs with ``register``."""
+    found: dict[str, Handler] = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        if hasattr(module, "KEY"):
+            found[module.KEY] = cast(Handler, module)
+    return dict(sorted(found.items()))
+
+
+def register(handler: Handler) -> None:
+    """Adds a task type that lives elsewhere; one with the same ``KEY`` is replaced."""
+    installed()[handler.KEY] = handler
+
+
+def find(key: object) -> Handler | None:
+    """The handler of a task type, None if there is none of that name (or the name is no text)."""
+    return installed().get(key) if isinstance(key, str) else None

@@ -1,0 +1,1 @@
+"""When: one module a kind of trigger."""

@@ -1,0 +1,82 @@
+"""What a kind of trigger is. A module of this package with a ``KEY`` is one; nothing lists them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.base import BaseTrigger
+from marshmallow import Schema
+
+TriggerDocument = dict[str, Any]
+"""A trigger as it is stored and shown: ``{"type": "cron", "expression": "08:00"}``, plain JSON."""
+
+SEARCH_YEARS = 28
+"""How far the first fire time is looked for: 29 February on a Monday comes once in 28 years."""
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Due times that passed: how many, the first and the last (aware UTC). ``capped``: there were more."""
+
+    count: int
+    first: datetime
+    last: datetime
+    capped: bool = False
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The next due times (aware, in the zone shown), the sentence, and warnings for people."""
+
+    text: str
+    times: list[datetime]
+    warnings: list[str]
+
+
+class Timetable(Protocol):
+    """When a task is due. Pure: no clock, no state, safe from any thread. All instants are aware UTC."""
+
+    def after(self, instant: datetime) -> datetime | None:
+        """The first due time strictly after ``instant``; None when there is none any more."""
+
+    def passed(self, start: datetime, until: datetime, cap: int = 100_000) -> Missed | None:
+        """The due times in [start, until], counted by arithmetic where that is possible, else up to ``cap``
+        (``last`` is the true last one even then). None if there is none."""
+
+
+class Kind(Protocol):
+    """A module of this package."""
+
+    KEY: str
+    Spec: type[Schema]
+
+    def build(self, spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> Timetable | None:
+        """The timetable of a loaded spec; None for a kind that has no due times (idle)."""
+
+    def describe(self, spec: TriggerDocument, zone: ZoneInfo) -> str:
+        """A sentence in the language in force."""
+
+    def warnings(self, spec: TriggerDocument, zone: ZoneInfo, times: list[datetime]) -> Iterator[str]:
+        """What a person should know about these due times (a gap hour, a weekday's number …)."""
+
+
+class TimetableTrigger(BaseTrigger):  # type: ignore[misc]
+    """A timetable as APScheduler wants it. A time that lies further back than ``SLACK`` is jumped over in one
+    step, so that a long sleep of the machine costs no enumeration: APScheduler then sees the old due time
+    and the latest one, never the thousands between.
+    """
+
+    SLACK = timedelta(seconds=1)
+
+    def __init__(self, timetable: Timetable) -> None:
+        self.timetable = timetable
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        """Strictly after ``previous``, or after ``now`` if there is none."""
+        upcoming = self.timetable.after(now if previous is None else previous)
+        if previous is None or upcoming is None or upcoming >= now - self.SLACK:
+            return upcoming
+        passed = self.timetable.passed(upcoming, now)
+        return passed.last if passed else upcoming
