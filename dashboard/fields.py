@@ -30,9 +30,14 @@ _MESSAGES = {
 }
 
 
-def say(key: str, **values: object) -> ValidationError:
+def _words(key: str) -> str:
+    message = _MESSAGES[key]
+    return gettext(message)
+
+
+def say(key: str) -> ValidationError:
     """The error for one of the general messages, in the language in force."""
-    return ValidationError(gettext(_MESSAGES[key], **values))
+    return ValidationError(_words(key))
 
 
 class _Translated:
@@ -194,5 +199,5 @@ class Document(Schema):
         self.error_messages = {
             **self.error_messages,
             "unknown": gettext("There is no such field. Known: %(names)s.", names=names),
-            "type": gettext(_MESSAGES["type"]),
+            "type": _words("type"),
         }
