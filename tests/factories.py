@@ -1,0 +1,99 @@
+"""Things that tests are made of."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from dashboard.handlers.contract import Failed
+
+SCHEDULED_AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+
+class HandlerContext:
+    """A ``dashboard.handlers.contract.Context`` for one run of a handler, without an engine. It records what the
+    handler gives (``outputs``, ``processes``, ``queries``) and hands out what the test put in (``servers`` by
+    (kind, name), name None being the default one; ``secrets``; ``rows``).
+    """
+
+    def __init__(self, *, seconds: float = 60.0, attempt: int = 1, carried: dict[str, Any] | None = None,
+                 servers: Mapping[tuple[str, str | None], Any] | None = None,
+                 secrets: Mapping[str, str] | None = None, rows: Sequence[dict[str, Any]] = ()) -> None:
+        self.run_id = 1
+        self.task_id = "task"
+        self.scheduled_at = SCHEDULED_AT
+        self.attempt = attempt
+        self.marker = f"test-{uuid.uuid4().hex}"
+        self.deadline = time.monotonic() + seconds
+        self.cancelled = threading.Event()
+        self.occurrence = f"occurrence-{self.marker}"
+        self.carried: dict[str, Any] = {} if carried is None else carried
+        self.servers = dict(servers or {})
+        self.secrets = dict(secrets or {})
+        self.rows = list(rows)
+        self.outputs: list[str] = []
+        self.processes: list[tuple[int, float]] = []
+        self.queries: list[Mapping[str, Any]] = []
+        self.on_output: Callable[[str], None] = lambda text: None
+        self._lock = threading.Lock()
+        self._stops: list[Callable[[], None]] = []
+
+    @property
+    def text(self) -> str:
+        """The whole output so far."""
+        with self._lock:
+            return "".join(self.outputs)
+
+    def cancel(self) -> None:
+        """What the engine does at the deadline and when somebody stops the run. The callbacks run here."""
+        with self._lock:
+            self.cancelled.set()
+            stops, self._stops = self._stops, []
+        for stop in stops:
+            stop()
+
+    @contextmanager
+    def cancelled_after(self, seconds: float) -> Iterator[None]:
+        """The run is cancelled from another thread, unless the block ends sooner."""
+        timer = threading.Timer(seconds, self.cancel)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def remaining(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
+
+    def on_cancel(self, stop: Callable[[], None]) -> None:
+        with self._lock:
+            if not self.cancelled.is_set():
+                self._stops.append(stop)
+                return
+        stop()
+
+    def output(self, text: str) -> None:
+        with self._lock:
+            self.outputs.append(text)
+        self.on_output(text)
+
+    def started(self, pid: int, create_time: float) -> None:
+        self.processes.append((pid, create_time))
+
+    def logs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        self.queries.append(query)
+        return list(self.rows)
+
+    def server(self, kind: str, name: str | None) -> Any:
+        if (kind, name) in self.servers:
+            return self.servers[kind, name]
+        raise Failed("server_none" if name is None else "server_unknown", kind=kind, name=name)
+
+    def secret(self, name: str) -> str:
+        if name in self.secrets:
+            return self.secrets[name]
+        raise Failed("secret_unknown", name=name)
