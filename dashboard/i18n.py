@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from babel.support import NullTranslations, Translations
 
@@ -24,7 +24,7 @@ _language: ContextVar[str] = ContextVar("language", default=DEFAULT)
 
 @cache
 def _catalogue(language: str) -> NullTranslations:
-    return cast(NullTranslations, Translations.load(CATALOGUES, [language]))
+    return Translations.load(CATALOGUES, [language])
 
 
 def language() -> str:

@@ -1,0 +1,145 @@
+"""The engine's statements for many runs at once, in SQL of SQLite's own.
+
+Each is one statement over a JSON array, so a thousand runs cost one step inside SQLite with Python's lock
+released, not a thousand steps that each wait for it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dashboard.clock import to_ms
+from dashboard.models.base import compact
+from dashboard.models.store import Store
+
+
+@dataclass(slots=True)
+class NewRun:
+    """A row to insert, its definition copied from the task row, if that is still the one meant."""
+
+    key: int
+    revision: int
+    result: str
+    cause: str
+    scheduled_at: datetime
+    at: datetime
+    next_run_at: datetime | None = None
+    advance: bool = True
+    """Set the task's ``next_run_at``; without it the schedule is not touched (idle runs)."""
+    owner: str | None = None
+    reason: dict[str, Any] | None = None
+    covers: dict[str, Any] | None = None
+    log_id: int = 0
+    """Set by ``insert_runs``; 0: not inserted (paused, changed, deleted or already there)."""
+
+
+@dataclass(slots=True)
+class EndedRun:
+    """How a run ended. ``key`` is its task's; ``last_at`` when it started, for the task's row."""
+
+    log_id: int
+    key: int
+    result: str
+    failed: bool
+    started_at: datetime | None
+    finished_at: datetime
+    duration_ms: int | None
+    output: str
+    reason: dict[str, Any] | None = None
+    error: str | None = None
+    carried: dict[str, Any] | None = None
+
+
+_INSERT = """
+INSERT INTO task_log (task_key, task_id, task_type, trigger, params, options, result, cause, scheduled_at,
+  occurrence_at, at, started_at, owner, reason, covers, attempt)
+SELECT t.key, t.id, t.type, t.trigger, t.params, t.options, r.value->>2, r.value->>3, r.value->>4,
+  r.value->>4, r.value->>5, CASE WHEN r.value->>2 = 'running' THEN r.value->>5 END, r.value->>6,
+  r.value->>7, r.value->>8, 1
+FROM json_each(?) AS r JOIN task AS t ON t.key = r.value->>0
+WHERE t.revision = r.value->>1 AND t.paused = 0
+ON CONFLICT DO NOTHING
+RETURNING id, task_key, scheduled_at, result"""
+
+_ADVANCE = """
+UPDATE task SET next_run_at = r.value->>1 FROM json_each(?) AS r
+WHERE task.key = r.value->>0 AND task.revision = r.value->>2 AND task.paused = 0"""
+
+_COUNT = """
+UPDATE task SET run_count = run_count + 1, last_run_at = r.value->>1 FROM json_each(?) AS r
+WHERE task.key = r.value->>0"""
+
+_START = """
+UPDATE task_log SET result = 'running', started_at = r.value->>1, at = r.value->>1, owner = r.value->>2
+FROM json_each(?) AS r WHERE task_log.id = r.value->>0 AND task_log.result = 'queued' RETURNING task_log.id"""
+
+_END = """
+UPDATE task_log SET result = r.value->>1, started_at = coalesce(r.value->>2, started_at), finished_at = r.value->>3,
+  duration_ms = r.value->>4, output = r.value->>5, reason = r.value->>6, error = r.value->>7, carried = r.value->>8
+FROM json_each(?) AS r WHERE task_log.id = r.value->>0"""
+
+_TOLD = """
+UPDATE task SET last_result = r.value->>1, failure_count = failure_count + (r.value->>2)
+FROM json_each(?) AS r WHERE task.key = r.value->>0"""
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else compact(value)
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else to_ms(instant)
+
+
+def insert_runs(store: Store, runs: list[NewRun]) -> None:
+    """Inserts what is still meant, advances the schedules, counts what starts; sets each ``log_id``.
+
+    A run whose occurrence has a row already is not inserted, but its task's schedule advances.
+    """
+    rows = [[r.key, r.revision, r.result, r.cause, to_ms(r.scheduled_at), to_ms(r.at), r.owner,
+             _json(r.reason), _json(r.covers)] for r in runs]
+    found = store.database.execute_sql(_INSERT, (compact(rows),)).fetchall()
+    inserted = {(key, at, result): log_id for log_id, key, at, result in found}
+    for run, row in zip(runs, rows, strict=True):
+        run.log_id = inserted.get((run.key, row[4], run.result), 0)
+    advanced = {r.key: [r.key, _ms(r.next_run_at), r.revision] for r in runs if r.advance}
+    if advanced:
+        store.database.execute_sql(_ADVANCE, (compact(list(advanced.values())),))
+    _count(store, [[r.key, to_ms(r.at)] for r in runs if r.log_id and r.result == "running"])
+
+
+def _count(store: Store, started: list[list[int]]) -> None:
+    """UPDATE … FROM changes a row once whatever it joins: several starts of one task go in rounds."""
+    while started:
+        seen: set[int] = set()
+        now: list[list[int]] = []
+        later: list[list[int]] = []
+        for row in started:
+            (later if row[0] in seen else now).append(row)
+            seen.add(row[0])
+        store.database.execute_sql(_COUNT, (compact(now),))
+        started = later
+
+
+def start_runs(store: Store, runs: list[tuple[int, int]], at: datetime, owner: str) -> set[int]:
+    """Turns queued rows, as (log id, task key), into running ones; returns the ids still queued until now."""
+    if not runs:
+        return set()
+    rows = [[log_id, to_ms(at), owner] for log_id, _ in runs]
+    started = {row[0] for row in store.database.execute_sql(_START, (compact(rows),)).fetchall()}
+    _count(store, [[key, to_ms(at)] for log_id, key in runs if log_id in started])
+    return started
+
+
+def end_runs(store: Store, runs: list[EndedRun]) -> None:
+    """Closes rows and tells their tasks, in the order given."""
+    if not runs:
+        return
+    rows = [[r.log_id, r.result, _ms(r.started_at), to_ms(r.finished_at), r.duration_ms, r.output, _json(r.reason),
+             r.error, _json(r.carried)] for r in runs]
+    store.database.execute_sql(_END, (compact(rows),))
+    told: dict[int, list[Any]] = {}
+    for run in runs:
+        failures = told.get(run.key, [0, "", 0])[2]
+        told[run.key] = [run.key, run.result, failures + run.failed]
+    store.database.execute_sql(_TOLD, (compact(list(told.values())),))

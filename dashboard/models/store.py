@@ -1,0 +1,215 @@
+"""The store: ``task.db`` and everything that is SQLite's own — pragmas, locks, triggers, checkpoints.
+
+Nothing else opens the file: one plain ``open`` and ``close`` of it inside a process drops SQLite's locks, and the
+next process to close it deletes a live write-ahead log.
+"""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peewee import DatabaseError, OperationalError, PeeweeException, SqliteDatabase
+from playhouse.migrations import Runner
+
+from dashboard.errors import DingshiError, StoreBusy, StoreDamaged, StoreReadOnly
+from dashboard.i18n import gettext
+from dashboard.models import MODELS, Meta
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+APPLICATION_ID = 0x44534849  # "DSHI": tells our file from another program's, and from an empty one
+BUSY_SECONDS = 5.0
+PRAGMAS = [
+    ("journal_mode", "wal"),
+    ("synchronous", "full"),  # NORMAL would lose acknowledged commits in a power cut
+    ("foreign_keys", 1),
+    ("wal_autocheckpoint", 0),  # ours run under the write lock, see checkpoint()
+    ("query_only", 1),
+]
+_BUMP = "UPDATE revision SET value = value + 1 WHERE id = 1;"
+_STAMP = "UPDATE task SET revision = (SELECT value FROM revision WHERE id = 1) WHERE key = NEW.key;"
+TRIGGERS = {
+    "task_inserted": f"AFTER INSERT ON task BEGIN {_BUMP} {_STAMP} END",
+    "task_changed": "AFTER UPDATE OF trigger, params, options, paused, anchor_at ON task "
+    f"BEGIN {_BUMP} {_STAMP} END",
+    "task_deleted": "AFTER DELETE ON task BEGIN "
+    "UPDATE revision SET value = value + 1, deletions = deletions + 1 WHERE id = 1; END",
+    "run_requested": "AFTER INSERT ON task_log WHEN NEW.result = 'queued' AND NEW.cause IN ('manual', 'chain') "
+    f"BEGIN {_BUMP} END",
+    "stop_requested": f"AFTER UPDATE OF stop_requested_at ON task_log BEGIN {_BUMP} END",
+}
+
+
+class Store:
+    """One SQLite file, opened for life. Threads get a connection each; ``reading`` and ``writing`` manage it.
+
+    The models are bound to the store opened last in this process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = self._database(path)
+        self._write_lock = threading.RLock()
+
+    @staticmethod
+    def _database(path: Path) -> SqliteDatabase:
+        return SqliteDatabase(str(path), pragmas=PRAGMAS, lock_type="IMMEDIATE", timeout=BUSY_SECONDS,
+                              autoconnect=False)
+
+    def create(self) -> None:
+        """Makes a new, migrated store. It appears under its name complete or not at all.
+
+        Raises StoreReadOnly where the folder cannot be written.
+        """
+        fresh = self.path.with_name(f"{self.path.name}.new-{uuid.uuid4().hex}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            database = self._database(fresh)
+            with database.bind_ctx(MODELS), database.connection_context():
+                database.pragma("query_only", 0)
+                database.pragma("application_id", APPLICATION_ID)
+                _migrate(database)
+                Meta.create(name="store_id", value=uuid.uuid4().hex)
+            database.close()
+            fresh.replace(self.path)
+        except (OSError, OperationalError) as error:
+            fresh.unlink(missing_ok=True)
+            raise read_only(self.path, str(error)) from error
+
+    def open(self, *, check: bool = False) -> None:
+        """Binds the models and keeps one connection open for life (closing the last one checkpoints each time).
+
+        Raises StoreDamaged for an empty, foreign or damaged file (``check``: every page is looked at),
+        StoreReadOnly where not even reading works.
+        """
+        self.database.bind(MODELS)
+        with self._told():
+            self.database.connect(reuse_if_open=True)
+            found = self.database.pragma("application_id")
+        if found != APPLICATION_ID:
+            self.close()
+            raise damaged(self.path, gettext("it is empty or belongs to another program"))
+        if check:
+            self.check()
+
+    def check(self) -> None:
+        """Looks at every page. Raises StoreDamaged with what SQLite said."""
+        with self.reading():
+            said = self.database.execute_sql("PRAGMA quick_check").fetchall()
+        if said != [("ok",)]:
+            raise damaged(self.path, "; ".join(str(row[0]) for row in said[:3]))
+
+    def close(self) -> None:
+        """Closes this thread's connection; the last one of all processes checkpoints. From the opening thread."""
+        self.database.close()
+
+    def pending(self) -> list[str]:
+        """Names of the migrations that this store still lacks."""
+        with self.reading():
+            return [m.name for m in Runner(self.database, str(MIGRATIONS)).status() if m.path and not m.applied]
+
+    def migrate(self) -> list[str]:
+        """Applies what is pending. The caller holds the instance lock: four at once would crash three."""
+        with self.reading(), self._write_lock, self._told():
+            self.database.pragma("query_only", 0)
+            try:
+                return _migrate(self.database)
+            finally:
+                self.database.pragma("query_only", 1)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A connection for this thread; writing through it is refused by SQLite."""
+        with self._told():
+            opened = self.database.connect(reuse_if_open=True)
+            try:
+                yield
+            finally:
+                if opened:
+                    self.database.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One IMMEDIATE transaction, committed at the end. Nested: part of the outer one.
+
+        Raises StoreBusy, StoreReadOnly, StoreDamaged; nothing is changed then.
+        """
+        with self.reading():
+            if self.database.in_transaction():
+                yield
+                return
+            with self._write_lock:
+                self.database.pragma("query_only", 0)
+                try:
+                    with self.database.atomic():
+                        yield
+                finally:
+                    self.database.pragma("query_only", 1)
+
+    def probe(self) -> None:
+        """Writes a row: BEGIN IMMEDIATE alone succeeds on a read-only file."""
+        with self.writing():
+            Meta.insert(name="probe", value=uuid.uuid4().hex).on_conflict_replace().execute()
+
+    def meta(self, name: str) -> str:
+        """A fact about this store, '' if there is none of that name."""
+        with self.reading():
+            row = Meta.get_or_none(Meta.name == name)
+        return row.value if row else ""
+
+    def checkpoint(self) -> None:
+        """Moves the write-ahead log into the file while the write lock is held: a commit that races a
+        checkpoint can damage the file in SQLite before 3.51.3."""
+        helper = self._database(self.path)
+        with self.writing(), helper.connection_context():
+            helper.pragma("query_only", 0)
+            helper.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        helper.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except PeeweeException as error:
+            told = explain(error, self.path)
+            if told is None:
+                raise
+            raise told from error
+
+
+def _migrate(database: SqliteDatabase) -> list[str]:
+    names = list(Runner(database, str(MIGRATIONS)).up())
+    with database.atomic():
+        for name, body in TRIGGERS.items():
+            database.execute_sql(f"DROP TRIGGER IF EXISTS {name}")
+            database.execute_sql(f"CREATE TRIGGER {name} {body}")
+    return names
+
+
+def explain(error: Exception, path: Path) -> DingshiError | None:
+    """SQLite's complaint as an error for people; None for a mistake of ours."""
+    words = str(error)
+    if "locked" in words or "busy" in words:
+        return StoreBusy(gettext("The store %(path)s is locked by another program. Nothing was changed; try again.",
+                                 path=path))
+    if "readonly" in words or "unable to open" in words or "disk I/O" in words or "full" in words:
+        return read_only(path, words)
+    if isinstance(error, DatabaseError) and ("malformed" in words or "not a database" in words):
+        return damaged(path, words)
+    return None
+
+
+def read_only(path: Path, words: str) -> StoreReadOnly:
+    """The store, or its folder, cannot be written."""
+    return StoreReadOnly(
+        gettext("The store %(path)s cannot be written (%(words)s). Nothing was changed. Give the user who runs "
+                "Dingshi write permission on the file and its folder, or free some space.", path=path, words=words),
+        str(path))
+
+
+def damaged(path: Path, words: str) -> StoreDamaged:
+    """The file is not, or no longer, a store."""
+    return StoreDamaged(
+        gettext("The store %(path)s cannot be used: %(words)s. It was left as it is. Bring the tasks back with "
+                "`python run.py db restore FILE` (a file from backups/, or tasks.pkl).", path=path, words=words))
