@@ -5,12 +5,50 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from dashboard.handlers.contract import Failed
+from dashboard.models.store import Store
 
 SCHEDULED_AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+
+class HandClock:
+    """A clock moved by hand. ``advance`` moves both, ``jump`` the wall clock alone."""
+
+    def __init__(self, start: datetime = SCHEDULED_AT) -> None:
+        self.wall = start
+        self.steady = 1000.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+    def advance(self, seconds: float) -> datetime:
+        self.steady += seconds
+        return self.jump(seconds)
+
+    def jump(self, seconds: float) -> datetime:
+        self.wall += timedelta(seconds=seconds)
+        return self.wall
+
+
+def make_store(folder: Path) -> Store:
+    """A new, migrated, open store, ``folder/task.db``. Close it from the same thread."""
+    store = Store(folder / "task.db")
+    store.create()
+    store.open()
+    return store
+
+
+def a_task(**changes: Any) -> dict[str, Any]:
+    """A task document that every door takes; ``changes`` replace its fields."""
+    return {"id": "tidy", "type": "send_cmd", "trigger": {"type": "interval", "minutes": 15},
+            "params": {"command": ["true"]}, **changes}
 
 
 class HandlerContext:
