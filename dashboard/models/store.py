@@ -4,24 +4,28 @@ Nothing else opens the file: one plain ``open`` and ``close`` of it inside a pro
 next process to close it deletes a live write-ahead log.
 """
 
+import os
+import sqlite3
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from peewee import DatabaseError, OperationalError, PeeweeException, SqliteDatabase
+from peewee import OperationalError, PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
 
-from dashboard.errors import DingshiError, StoreBusy, StoreDamaged, StoreReadOnly
 from dashboard.i18n import gettext
 from dashboard.models import MODELS, Meta
+from dashboard.models.complaints import busy, damaged, explain, read_only
+from dashboard.models.expressions import FUNCTIONS
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 APPLICATION_ID = 0x44534849  # "DSHI": tells our file from another program's, and from an empty one
 BUSY_SECONDS = 5.0
-PRAGMAS = [
-    ("journal_mode", "wal"),
+PRAGMAS = [  # none writes: a file that is not ours stays as it is; create() and open() set the journal mode
     ("synchronous", "full"),  # NORMAL would lose acknowledged commits in a power cut
     ("foreign_keys", 1),
     ("wal_autocheckpoint", 0),  # ours run under the write lock, see checkpoint()
@@ -44,21 +48,26 @@ TRIGGERS = {
 class Store:
     """One SQLite file, opened for life. Threads get a connection each; ``reading`` and ``writing`` manage it.
 
-    The models are bound to the store opened last in this process.
+    The models are bound to the store opened last in this process. ``busy_seconds``: how long a write waits, for
+    this process's other threads and for other programs together.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self.busy_seconds = busy_seconds
         self.database = self._database(path)
         self._write_lock = threading.RLock()
 
-    @staticmethod
-    def _database(path: Path) -> SqliteDatabase:
-        return SqliteDatabase(str(path), pragmas=PRAGMAS, lock_type="IMMEDIATE", timeout=BUSY_SECONDS,
-                              autoconnect=False)
+    def _database(self, path: Path) -> SqliteDatabase:
+        database = SqliteDatabase(str(path), pragmas=PRAGMAS, lock_type="IMMEDIATE", timeout=self.busy_seconds,
+                                  autoconnect=False)
+        for name, function in FUNCTIONS.items():
+            database.register_function(function, name)
+        return database
 
     def create(self) -> None:
-        """Makes a new, migrated store. It appears under its name complete or not at all.
+        """Makes a new, migrated store. It appears under its name complete or not at all; a file that has the name
+        already (another process was quicker) is left alone.
 
         Raises StoreReadOnly where the folder cannot be written.
         """
@@ -68,14 +77,18 @@ class Store:
             database = self._database(fresh)
             with database.bind_ctx(MODELS), database.connection_context():
                 database.pragma("query_only", 0)
+                database.pragma("journal_mode", "wal")
                 database.pragma("application_id", APPLICATION_ID)
                 _migrate(database)
                 Meta.create(name="store_id", value=uuid.uuid4().hex)
-            database.close()
-            fresh.replace(self.path)
+            _set_aside_orphans(self.path)
+            _place(fresh, self.path)
         except (OSError, OperationalError) as error:
-            fresh.unlink(missing_ok=True)
             raise read_only(self.path, str(error)) from error
+        finally:
+            with suppress(OSError):
+                for rest in ("", "-wal", "-shm"):
+                    fresh.with_name(fresh.name + rest).unlink(missing_ok=True)
 
     def open(self, *, check: bool = False) -> None:
         """Binds the models and keeps one connection open for life (closing the last one checkpoints each time).
@@ -90,6 +103,9 @@ class Store:
         if found != APPLICATION_ID:
             self.close()
             raise damaged(self.path, gettext("it is empty or belongs to another program"))
+        if self.database.pragma("journal_mode") != "wal":  # a copy that VACUUM INTO made
+            with self._told(), self._alone():
+                self.database.pragma("journal_mode", "wal")
         if check:
             self.check()
 
@@ -111,12 +127,8 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies what is pending. The caller holds the instance lock: four at once would crash three."""
-        with self.reading(), self._write_lock, self._told():
-            self.database.pragma("query_only", 0)
-            try:
-                return _migrate(self.database)
-            finally:
-                self.database.pragma("query_only", 1)
+        with self.reading(), self._alone():
+            return _migrate(self.database)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -139,13 +151,8 @@ class Store:
             if self.database.in_transaction():
                 yield
                 return
-            with self._write_lock:
-                self.database.pragma("query_only", 0)
-                try:
-                    with self.database.atomic():
-                        yield
-                finally:
-                    self.database.pragma("query_only", 1)
+            with self._alone(), self.database.atomic():
+                yield
 
     def probe(self) -> None:
         """Writes a row: BEGIN IMMEDIATE alone succeeds on a read-only file."""
@@ -168,10 +175,27 @@ class Store:
         helper.close()
 
     @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The only thread of this process that writes; waiting for it counts against the busy time-out."""
+        deadline = time.monotonic() + self.busy_seconds
+        if not self._write_lock.acquire(timeout=self.busy_seconds):
+            raise busy(self.path)
+        try:
+            left = max(0.001, deadline - time.monotonic())
+            self.database.pragma("busy_timeout", int(left * 1000))
+            self.database.pragma("query_only", 0)
+            try:
+                yield
+            finally:
+                self.database.pragma("query_only", 1)
+        finally:
+            self._write_lock.release()
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except PeeweeException as error:
+        except (PeeweeException, sqlite3.Error) as error:  # Peewee lets pass what comes while rows are fetched
             told = explain(error, self.path)
             if told is None:
                 raise
@@ -187,29 +211,25 @@ def _migrate(database: SqliteDatabase) -> list[str]:
     return names
 
 
-def explain(error: Exception, path: Path) -> DingshiError | None:
-    """SQLite's complaint as an error for people; None for a mistake of ours."""
-    words = str(error)
-    if "locked" in words or "busy" in words:
-        return StoreBusy(gettext("The store %(path)s is locked by another program. Nothing was changed; try again.",
-                                 path=path))
-    if "readonly" in words or "unable to open" in words or "disk I/O" in words or "full" in words:
-        return read_only(path, words)
-    if isinstance(error, DatabaseError) and ("malformed" in words or "not a database" in words):
-        return damaged(path, words)
-    return None
+def _set_aside_orphans(path: Path) -> None:
+    """A write-ahead log whose store is gone would be replayed into the new file of that name."""
+    if path.exists():
+        return
+    for rest in ("-wal", "-shm"):
+        orphan = path.with_name(path.name + rest)
+        if orphan.exists():
+            orphan.replace(path.with_name(f"{path.name}.orphan-{uuid.uuid4().hex}{rest}"))
 
 
-def read_only(path: Path, words: str) -> StoreReadOnly:
-    """The store, or its folder, cannot be written."""
-    return StoreReadOnly(
-        gettext("The store %(path)s cannot be written (%(words)s). Nothing was changed. Give the user who runs "
-                "Dingshi write permission on the file and its folder, or free some space.", path=path, words=words),
-        str(path))
-
-
-def damaged(path: Path, words: str) -> StoreDamaged:
-    """The file is not, or no longer, a store."""
-    return StoreDamaged(
-        gettext("The store %(path)s cannot be used: %(words)s. It was left as it is. Bring the tasks back with "
-                "`python run.py db restore FILE` (a file from backups/, or tasks.pkl).", path=path, words=words))
+def _place(fresh: Path, path: Path) -> None:
+    """Gives ``fresh`` the name, in one step, unless it is taken."""
+    try:
+        if sys.platform == "win32":
+            fresh.rename(path)
+            return
+        os.link(fresh, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            fresh.rename(path)
