@@ -1,7 +1,8 @@
 """marshmallow fields and checks whose messages speak the language in force, and which refuse what a store or a
-wire cannot carry (lone surrogates, NUL). Every schema of ours is a ``Document`` of these."""
+wire cannot carry (lone surrogates, NUL, NaN, endless depth). Every schema of ours is a ``Document`` of these."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +28,13 @@ _MESSAGES = {
     "not_boolean": N_("true or false is expected."),
     "not_list": N_("A list is expected."),
     "not_object": N_("An object with named values is expected."),
+    "not_json": N_("This is no JSON value: text, numbers, true, false, null, lists and objects are."),
+    "not_finite": N_("NaN and infinity are no JSON values."),
+    "too_deep": N_("Values are nested more than 64 levels deep."),
 }
+MOST_LEVELS = 64
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+_DECIMAL = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 def _words(key: str) -> str:
@@ -73,7 +80,7 @@ class Integer(_Translated, fields.Integer):
     """A whole number, or its digits as text (a form's). Neither 2.7 nor true."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() and value.strip().isascii():
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
             return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise say("not_integer")
@@ -86,9 +93,11 @@ class Number(_Translated, fields.Float):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise say("not_number")
+        if isinstance(value, str) and not _DECIMAL.fullmatch(value.strip()):
+            raise say("not_number")
         try:
             number = float(value)
-        except (ValueError, OverflowError):
+        except OverflowError:
             raise say("not_number") from None
         if not math.isfinite(number):
             raise say("not_number")
@@ -135,16 +144,50 @@ class Mapping(_Translated, fields.Dict):
         return loaded
 
 
+class Nested(_Translated, fields.Nested):
+    """An object with a schema of its own."""
+
+
+class CommaList(Text):
+    """One of ``choices``, or several with commas between them; loads to a list without repeats."""
+
+    def __init__(self, choices: Sequence[str], **kwargs: Any) -> None:
+        self.choices = choices
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        for name in names:
+            if name not in self.choices:
+                raise ValidationError(gettext("%(name)s is none of %(choices)s.", name=name,
+                                              choices=", ".join(self.choices)))
+        return names
+
+
 def _clean(value: Any) -> None:
-    if isinstance(value, str):
-        clean_text(value)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            clean_text(name)
-            _clean(item)
-    elif isinstance(value, list):
-        for item in value:
-            _clean(item)
+    """Without recursion: the depth of a document is in other people's hands."""
+    level: list[Any] = [value]
+    for _ in range(MOST_LEVELS + 1):
+        inside: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                clean_text(item)
+            elif isinstance(item, dict):
+                for name in item:
+                    clean_text(name)
+                inside.extend(item.values())
+            elif isinstance(item, list):
+                inside.extend(item)
+            elif isinstance(item, float):
+                if not math.isfinite(item):
+                    raise say("not_finite")
+            elif not isinstance(item, int | None):
+                raise say("not_json")
+        if not inside:
+            return
+        level = inside
+    raise say("too_deep")
 
 
 def between(low: float | None, high: float | None) -> Check:
