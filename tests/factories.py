@@ -5,10 +5,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from dashboard import config
 from dashboard.handlers.contract import Failed
 from dashboard.models.store import Store
 
@@ -35,6 +38,15 @@ class HandClock:
     def jump(self, seconds: float) -> datetime:
         self.wall += timedelta(seconds=seconds)
         return self.wall
+
+
+def make_settings(folder: Path, **changes: Any) -> config.Settings:
+    """The defaults, whatever this machine's environment says: data in ``folder``, times in Asia/Shanghai. ``changes``
+    are fields of ``Settings``."""
+    settings = config.load({}, root=folder)
+    files = {"data_dir": folder, "database": folder / "task.db", "snapshot": folder / "tasks.pkl",
+             "log_file": folder / "scheduler.log"}
+    return replace(settings, **{**files, "timezone": ZoneInfo("Asia/Shanghai"), "language": None, **changes})
 
 
 def make_store(folder: Path) -> Store:

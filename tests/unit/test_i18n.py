@@ -84,7 +84,7 @@ def test_no_translation_has_a_place_that_the_source_has_not(code: str) -> None:
     found: Catalog = catalogue(code)
     wrong = []
     for message in found:
-        if not message.id:
+        if not message.id or not message.string:
             continue
         sources: list[str] = [message.id] if isinstance(message.id, str) else list(message.id)
         texts: list[str] = [message.string] if isinstance(message.string, str) else list(message.string)
