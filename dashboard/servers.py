@@ -2,6 +2,7 @@
 the console and the store read a mail server through the same ``SmtpSchema``."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.headerregistry import Address
@@ -9,7 +10,7 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
-from dashboard.fields import Boolean, Document, Integer, Text, between, clean_text, length, one_of
+from dashboard.fields import Boolean, Document, Integer, Text, between, clean_text, length, one_of, say
 from dashboard.i18n import N_, gettext
 
 SECURITIES = ("ssl", "starttls", "none")
@@ -17,7 +18,7 @@ PORTS: Mapping[str, int] = {"ssl": 465, "starttls": 587, "none": 25}
 """The usual port of each ``security``."""
 
 _NAMED = re.compile(r"""(?:"(?P<quoted>[^"]*)"\s*|(?P<name>[^<>",;]*))<(?P<address>[^<>]*)>""")
-_LOCAL = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+_LOCAL = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 _HOST = re.compile(r"[^\s/@\\,;]+")
 _DOMAIN = re.compile(r"\[[0-9A-Za-z.:]+\]|[^\W_]([\w-]*[^\W_])?(\.[^\W_]([\w-]*[^\W_])?)*", re.ASCII)
 
@@ -65,27 +66,39 @@ class SmtpServer:
     default: bool = False
 
 
+def preset_of(host: str) -> str | None:
+    """The key of the first preset with this host."""
+    return next((key for key, preset in PRESETS.items() if preset.host == host.lower()), None)
+
+
 def note_for(host: str) -> str | None:
     """What a preset of this host says about passwords, in the language in force."""
-    for preset in PRESETS.values():
-        if preset.host == host.lower():
-            note = preset.note
-            return gettext(note)
-    return None
+    key = preset_of(host)
+    if key is None:
+        return None
+    note = PRESETS[key].note
+    return gettext(note)
+
+
+def header_text(value: object) -> str:
+    """``value`` if it is a text that may stand in a mail's header: no line break, those of Unicode included
+    (Python's e-mail package takes U+2028 for one). Raises ValidationError."""
+    text = clean_text(value, line=True)
+    if len(text.splitlines()) > 1 or any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text):
+        raise say("control")
+    return text
 
 
 def mail_address(text: str) -> Address:
     """``a@b.cn`` or ``张三 <a@b.cn>``. Domains of an intranet (no dot) and Chinese domains pass, the latter turned
-    into their ASCII form. Raises ValidationError that says what is wrong."""
-    clean_text(text, line=True)
+    into their ASCII form. The part before the @ may hold letters of any script; whether a server takes them shows
+    when it is asked. Raises ValidationError that says what is wrong."""
+    header_text(text)
     named = _NAMED.fullmatch(text.strip())
     name = (named["quoted"] or named["name"] or "").strip() if named else ""
     local, _, domain = (named["address"] if named else text.strip()).rpartition("@")
     if not local or not domain or any(c.isspace() or c in "<>" for c in local + domain):
         raise ValidationError(gettext("An address like name@example.com or Name <name@example.com> is expected."))
-    if not local.isascii():
-        raise ValidationError(gettext("The part before the @ may hold only ASCII letters: most mail servers refuse "
-                                      "others."))
     try:
         host = domain if domain.isascii() else domain.encode("idna").decode("ascii")
     except UnicodeError:
@@ -97,6 +110,11 @@ def mail_address(text: str) -> Address:
 
 def _check_address(value: str) -> None:
     mail_address(value)
+
+
+def _check_ascii(value: str) -> None:
+    if not value.isascii():
+        raise ValidationError(gettext("Only ASCII characters are allowed: logins of mail servers know no others."))
 
 
 def _check_host(value: str) -> None:
@@ -114,8 +132,8 @@ class SmtpSchema(Document):
     host = Text(line=True, validate=[length(1), _check_host])
     port = Integer(validate=between(1, 65535))
     security = Text(validate=one_of(SECURITIES))
-    user = Text(line=True, validate=length(0, 254))
-    password = Text(line=True, validate=length(0, 1024), metadata={"secret": True})
+    user = Text(line=True, validate=[length(0, 254), _check_ascii])
+    password = Text(line=True, validate=[length(0, 1024), _check_ascii], metadata={"secret": True})
     sender = Text(line=True, validate=[length(1), _check_address])
     default = Boolean()
 
