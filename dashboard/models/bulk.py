@@ -59,7 +59,7 @@ SELECT t.key, t.id, t.type, t.trigger, t.params, t.options, r.value->>2, r.value
 FROM json_each(?) AS r JOIN task AS t ON t.key = r.value->>0
 WHERE t.revision = r.value->>1 AND t.paused = 0
 ON CONFLICT DO NOTHING
-RETURNING id, task_key, scheduled_at, result"""
+RETURNING id, task_key, scheduled_at, result, cause"""
 
 _ADVANCE = """
 UPDATE task SET next_run_at = r.value->>1 FROM json_each(?) AS r
@@ -73,8 +73,17 @@ _START = """
 UPDATE task_log SET result = 'running', started_at = r.value->>1, at = r.value->>1, owner = r.value->>2
 FROM json_each(?) AS r WHERE task_log.id = r.value->>0 AND task_log.result = 'queued' RETURNING task_log.id"""
 
+_RETRY = """
+INSERT INTO task_log (task_key, task_id, task_type, trigger, params, options, result, cause, scheduled_at,
+  occurrence_at, at, attempt, carried)
+SELECT l.task_key, l.task_id, l.task_type, l.trigger, l.params, l.options, 'queued', 'retry', r.value->>1,
+  l.occurrence_at, r.value->>1, l.attempt + 1, l.carried
+FROM json_each(?) AS r JOIN task_log AS l ON l.id = r.value->>0 JOIN task AS t ON t.key = l.task_key
+RETURNING id"""
+
 _END = """
-UPDATE task_log SET result = r.value->>1, started_at = coalesce(r.value->>2, started_at), finished_at = r.value->>3,
+UPDATE task_log SET result = r.value->>1, started_at = coalesce(r.value->>2, started_at),
+  at = coalesce(r.value->>2, at), finished_at = r.value->>3,
   duration_ms = r.value->>4, output = r.value->>5, reason = r.value->>6, error = r.value->>7, carried = r.value->>8
 FROM json_each(?) AS r WHERE task_log.id = r.value->>0"""
 
@@ -94,14 +103,17 @@ def _ms(instant: datetime | None) -> int | None:
 def insert_runs(store: Store, runs: list[NewRun]) -> None:
     """Inserts what is still meant, advances the schedules, counts what starts; sets each ``log_id``.
 
-    A run whose occurrence has a row already is not inserted, but its task's schedule advances.
+    A run whose occurrence has a row already, or that has no result, is not inserted; its task's schedule advances.
     """
     rows = [[r.key, r.revision, r.result, r.cause, to_ms(r.scheduled_at), to_ms(r.at), r.owner,
-             _json(r.reason), _json(r.covers)] for r in runs]
+             _json(r.reason), _json(r.covers)] for r in runs if r.result]
     found = store.database.execute_sql(_INSERT, (compact(rows),)).fetchall()
-    inserted = {(key, at, result): log_id for log_id, key, at, result in found}
-    for run, row in zip(runs, rows, strict=True):
-        run.log_id = inserted.get((run.key, row[4], run.result), 0)
+    inserted: dict[tuple[int, int, str, str], list[int]] = {}
+    for log_id, *occurrence in found:
+        inserted.setdefault(tuple(occurrence), []).append(log_id)
+    for run in runs:
+        fitting = inserted.get((run.key, to_ms(run.scheduled_at), run.result, run.cause))
+        run.log_id = fitting.pop() if fitting else 0  # never one row for two runs
     advanced = {r.key: [r.key, _ms(r.next_run_at), r.revision] for r in runs if r.advance}
     if advanced:
         store.database.execute_sql(_ADVANCE, (compact(list(advanced.values())),))
@@ -143,3 +155,12 @@ def end_runs(store: Store, runs: list[EndedRun]) -> None:
         failures = told.get(run.key, [0, "", 0])[2]
         told[run.key] = [run.key, run.result, failures + run.failed]
     store.database.execute_sql(_TOLD, (compact(list(told.values())),))
+
+
+def insert_retries(store: Store, ended: list[tuple[int, datetime]]) -> list[int]:
+    """Queues the next attempt of each ended run, as (its log id, when); returns the new log ids. None for a task that
+    is gone."""
+    if not ended:
+        return []
+    rows = [[log_id, to_ms(at)] for log_id, at in ended]
+    return [row[0] for row in store.database.execute_sql(_RETRY, (compact(rows),)).fetchall()]
