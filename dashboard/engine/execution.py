@@ -1,0 +1,80 @@
+"""One run, from the handler's call to what it leaves. In a worker's thread; never raises."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from marshmallow import ValidationError
+
+from dashboard import handlers
+from dashboard.clock import Clock, whole_ms
+from dashboard.engine.definition import Run
+from dashboard.engine.kept_output import clean
+from dashboard.engine.outcome import Ended
+from dashboard.engine.run_context import RunContext
+from dashboard.errors import flatten
+from dashboard.handlers.contract import Cancelled, Failed, Outcome, Reason
+
+log = logging.getLogger("dingshi.runs")
+LONGEST_ERROR = 4000
+CANCELLED = {"timeout": "timeout", "stopped": "cancelled", "shutdown": "interrupted"}
+"""The result of a run that was cancelled, by why it was."""
+
+
+def execute(run: Run, context: RunContext, clock: Clock) -> Ended:
+    """Calls the handler and tells how it went."""
+    begun, started_at = clock.monotonic(), whole_ms(clock.now())
+    outcome = _call(run, context)
+    if context.why and outcome.result in ("failure", "timeout"):
+        outcome = cancelled(run, context.why)
+    return ended(run, context, outcome, started_at, clock.monotonic() - begun)
+
+
+def cancelled(run: Run, why: str) -> Outcome:
+    """The outcome of a run that was cut short."""
+    values = {"seconds": run.options["timeout_seconds"]} if why == "timeout" else {}
+    return Outcome(CANCELLED[why], Reason(why, values))
+
+
+def ended(run: Run, context: RunContext, outcome: Outcome, started_at: datetime, seconds: float) -> Ended:
+    """An outcome with all that the store keeps of it. ``finished_at`` is measured from the start by the monotonic
+    clock, so that a changed clock makes no run end before it began."""
+    duration_ms = max(0, round(seconds * 1000))
+    finished_at = started_at + timedelta(milliseconds=duration_ms)
+    reason = outcome.reason
+    return Ended(
+        run=run, result=outcome.result, started_at=started_at, finished_at=finished_at,
+        duration_ms=duration_ms, output=context.kept.text(),
+        reason=None if reason is None else {**_cleaned(reason.values), "code": reason.code},
+        error=None if outcome.error is None else clean(outcome.error)[:LONGEST_ERROR],
+        final=outcome.final, carried=_cleaned(context.carried) or None)
+
+
+def _call(run: Run, context: RunContext) -> Outcome:
+    handler = handlers.find(run.type)
+    if handler is None:
+        return Outcome("failure", Reason("type_unknown", {"type": run.type}), final=True)
+    try:
+        return handler.run(handler.Params().load(run.params), context) or Outcome()
+    except ValidationError as error:
+        found = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in flatten(error.messages).items())
+        return Outcome("failure", Reason("params"), error=found, final=True)
+    except Failed as error:
+        return error.outcome
+    except Cancelled:
+        return Outcome("failure", Reason("cancelled"))
+    except BaseException as error:
+        log.exception("run failed with an exception id=%s run=%d", run.task_id, run.log_id)
+        reason = Reason("exception", {"kind": type(error).__name__})
+        return Outcome("failure", reason, error=str(error) or repr(error))
+
+
+def _cleaned(value: Any) -> Any:
+    """Plain JSON with texts the store takes; anything else as text."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(str(name)): _cleaned(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else clean(str(value))

@@ -1,0 +1,227 @@
+"""Claim, run, record: one thread that owns every write of the engine.
+
+Whatever came in since its last look goes into one transaction: ends, retries, starts, claims. Memory changes
+after the commit alone, and a run starts after it alone; when a commit fails, nothing is forgotten and the next look
+tries again.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from dashboard.clock import Clock, whole_ms
+from dashboard.engine.arrivals import Arrivals
+from dashboard.engine.batch import Batch
+from dashboard.engine.board import Board
+from dashboard.engine.definition import Run, first_run
+from dashboard.engine.disk import Disk
+from dashboard.engine.inbox import Inbox, News
+from dashboard.engine.outcome import Ended
+from dashboard.engine.planner import Planner
+from dashboard.engine.runner import Runner
+from dashboard.engine.task_book import TaskBook
+from dashboard.errors import DingshiError
+from dashboard.models.store import Store
+
+log = logging.getLogger("dingshi.runs")
+POLL_SECONDS = 0.25
+NET_SECONDS = 5.0
+MOST_AT_ONCE = 2000
+"""Due times in one commit: longer transactions would make other processes wait."""
+
+
+class Ledger:
+    """``touched(definitions)`` is called after commits that change what the snapshot holds."""
+
+    def __init__(self, *, store: Store, book: TaskBook, runner: Runner, inbox: Inbox, disk: Disk, clock: Clock,
+                 owner: str, grace: timedelta, touched: Callable[[bool], None]) -> None:
+        self.store = store
+        self.book = book
+        self.runner = runner
+        self.inbox = inbox
+        self.disk = disk
+        self.clock = clock
+        self.owner = owner
+        self.grace = grace
+        self.touched = touched
+        self.board = Board()
+        self.arrivals = Arrivals(self.board, book, runner, clock)
+        self.claiming = True
+        self.problem = ""
+        self._why = "down"
+        self._kept = News()
+        self._polled = self._netted = float("-inf")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="dingshi-ledger", daemon=True)
+
+    def load(self, runs: list[Run]) -> None:
+        """Every task, and the queued rows that an earlier scheduler left. Before ``start``."""
+        changes = self.book.poll(whole_ms(self.clock.now()))
+        for run in runs:
+            self.arrivals.place(run)
+        if changes is not None:
+            self._kept.due |= changes.due
+            self.arrivals.apply(changes)
+
+    def start(self) -> None:
+        """From now on in a thread of its own."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Records what has come in and ends; whether it did within ``seconds``."""
+        self._stop.set()
+        self.inbox.look()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def step(self) -> None:
+        """One look: what has changed, what is due, one commit. Never raises."""
+        try:
+            self._kept.add(self.inbox.take())
+            now = whole_ms(self.clock.now())
+            self._poll(now)
+            self.arrivals.mature(now)
+            batch = self._plan(now)
+            if not batch.empty():
+                self._commit(batch)
+            self._done(batch)
+        except Exception as error:  # noqa: BLE001  this thread must live; what came in is kept for the next look
+            self._complain(error)
+
+    def _done(self, batch: Batch) -> None:
+        self.problem = ""
+        self._kept.due.difference_update(batch.keys)
+        for key in batch.idle:
+            self._kept.idle.pop(key, None)
+        if self.claiming and not self.disk.is_low and not self._kept.due:
+            self._why = "late"
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            self.inbox.wait(self._pause())
+            self.step()
+            if self.problem:
+                self._stop.wait(POLL_SECONDS)
+        self.step()
+
+    def _pause(self) -> float:
+        if self._kept.due and self.claiming and not self.disk.is_low and not self.problem:
+            return 0.0
+        upcoming = self.board.next_delayed()
+        if upcoming is None:
+            return POLL_SECONDS
+        return min(POLL_SECONDS, max(0.001, (upcoming - self.clock.now()).total_seconds()))
+
+    def _poll(self, now: datetime) -> None:
+        tick = self.clock.monotonic()
+        if self._kept.look or tick - self._polled >= POLL_SECONDS:
+            changes = self.book.poll(now)
+            self._polled, self._kept.look = tick, False
+            if changes is not None:
+                self._kept.due |= changes.due
+                self.arrivals.apply(changes)
+                if changes.definitions:
+                    self.touched(True)
+        if tick - self._netted >= NET_SECONDS:
+            self._netted = tick
+            self._kept.due |= self.book.overdue(now)
+
+    def _plan(self, now: datetime) -> Batch:
+        batch = Batch(now, ended=list(self._kept.ended), processes=dict(self._kept.processes),
+                      skips=list(self.arrivals.refused.values()))
+        if not self.claiming:
+            return batch
+        if self.disk.low():
+            self._why = "disk"
+            return batch
+        seats = self.runner.seats()
+        for run in self.board.ready:
+            if not seats.take(run.type):
+                break
+            batch.starts.append(run)
+        planner = Planner(self.board, seats, self.owner, now, self._why)
+        keys = sorted(self._kept.due)[:MOST_AT_ONCE]
+        planner.due((self.book.by_key[key] for key in keys if key in self.book.by_key), self.grace)
+        planner.idle(self.book.by_key, self._kept.idle)
+        batch.claims, batch.keys, batch.idle = planner.claims, keys, list(self._kept.idle)
+        return batch
+
+    def _commit(self, batch: Batch) -> None:
+        try:
+            batch.commit(self.store, self.owner)
+        except DingshiError:
+            raise
+        except Exception:
+            log.exception("a batch could not be committed; trying its parts")
+            for part in batch.parts():
+                self._commit_part(part)
+        else:
+            self._committed(batch)
+
+    def _commit_part(self, part: Batch) -> None:
+        try:
+            part.commit(self.store, self.owner)
+        except DingshiError:
+            raise
+        except Exception as error:
+            log.exception("could not be stored: %s", [ended.run.log_id for ended in part.ended])
+            part = Batch(part.now, ended=[ended.stripped(repr(error)) for ended in part.ended])
+            part.commit(self.store, self.owner)
+        self._committed(part)
+
+    def _committed(self, batch: Batch) -> None:
+        """The commit is done: memory follows, and runs start."""
+        begun = [self._begun(run) for run in self.board.took(len(batch.starts), batch.started)]
+        for claim in batch.claims:
+            task = self.book.by_key[claim.key]
+            if claim.advance:
+                task.next_run_at = claim.next_run_at
+            if claim.log_id and claim.result in ("running", "queued"):
+                run = first_run(task, claim.log_id, claim.cause, claim.scheduled_at)
+                if claim.result == "running":
+                    self.board.began(run)
+                    begun.append(self._begun(run))
+                else:
+                    self.board.arrive(run)
+            elif claim.log_id:
+                log.info("run %s id=%s run=%d due=%s", claim.result, task.id, claim.log_id, claim.scheduled_at)
+        self.runner.submit(begun)
+        stored = {id(ended) for ended in batch.ended}
+        self._kept.ended = [ended for ended in self._kept.ended if id(ended) not in stored]
+        for ended in batch.ended:
+            self._over(ended)
+        for log_id in batch.processes:
+            self._kept.processes.pop(log_id, None)
+        for run in batch.skips:
+            self.arrivals.refused.pop(run.log_id, None)
+        self.arrivals.retries(self.store, batch.retries)
+        if batch.ended or batch.claims or batch.starts:
+            self.touched(False)
+
+    def _begun(self, run: Run) -> Run:
+        log.info("run started id=%s run=%d cause=%s attempt=%d", run.task_id, run.log_id, run.cause, run.attempt)
+        return run
+
+    def _over(self, ended: Ended) -> None:
+        self.board.ended(ended.run.key)
+        level = logging.INFO if ended.result == "success" else logging.WARNING
+        told = f" reason={ended.reason} error={ended.error}" if ended.reason or ended.error else ""
+        log.log(level, "run %s id=%s run=%d ms=%d%s", ended.result, ended.run.task_id, ended.run.log_id,
+                ended.duration_ms, told)
+
+    def _complain(self, error: Exception) -> None:
+        words = f"{type(error).__name__}: {error}"
+        if words != self.problem:
+            known = isinstance(error, DingshiError)
+            log.error("the ledger cannot go on for now: %s", words, exc_info=None if known else error)
+        self.problem = words
+
+    def status(self) -> dict[str, Any]:
+        """Counts and trouble, for people."""
+        return {"queued": self.board.queued(), "problem": self.problem, "disk_low": self.disk.is_low}

@@ -1,0 +1,73 @@
+"""What a scheduler that died has left, put in order before the next one begins. Under the instance lock."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dashboard.engine.definition import Run, run_of
+from dashboard.models import Task, TaskLog
+from dashboard.models.bulk import EndedRun, end_runs
+from dashboard.models.store import Store
+
+log = logging.getLogger("dingshi.runs")
+OLDEST_REQUEST = timedelta(hours=1)
+"""A request for a run, or a retry, that waited longer than this is told as missed: nobody expects it any more."""
+_AGING = ("manual", "chain", "retry")
+
+
+@dataclass(slots=True)
+class Left:
+    """``runs``: queued rows that still shall run, oldest first. ``processes``: (pid, create time) of what interrupted
+    runs had started."""
+
+    runs: list[Run] = field(default_factory=list)
+    processes: list[tuple[int, float]] = field(default_factory=list)
+
+
+def recover(store: Store, now: datetime) -> Left:
+    """Rows that run nowhere become ``interrupted``: they are told, not repeated (R3)."""
+    left = Left()
+    with store.writing():
+        running = list(TaskLog.select().where(TaskLog.result == "running"))
+        end_runs(store, [_interrupted(row, now) for row in running])
+        for row in running:
+            left.processes += [(int(pid), float(create_time)) for pid, create_time in row.processes or ()]
+        tasks = {key for (key,) in Task.select(Task.key).tuples()}
+        queued = list(TaskLog.select().where(TaskLog.result == "queued").order_by(TaskLog.at, TaskLog.id))
+        gone = [row for row in queued if row.task_key not in tasks]
+        old = [row for row in queued if row.task_key in tasks and row.cause in _AGING
+               and row.scheduled_at < now - OLDEST_REQUEST]
+        _close(gone, "cancelled", "deleted", now)
+        _close(old, "missed", "request_old", now)
+    closed = {row.id for row in (*gone, *old)}
+    left.runs = [run_of(row) for row in queued if row.id not in closed]
+    for row in running:
+        log.warning("run interrupted id=%s run=%d: the scheduler ended while it ran", row.task_id, row.id)
+    if left.runs:
+        log.info("%d queued runs go on", len(left.runs))
+    return left
+
+
+def last_idle_runs(store: Store, task_ids: Iterable[str]) -> dict[int, datetime]:
+    """When each of these tasks last ran because the machine was idle, by task key."""
+    found: dict[int, datetime] = {}
+    with store.reading():
+        for task_id in task_ids:
+            row = (TaskLog.select(TaskLog.task_key, TaskLog.at)
+                   .where(TaskLog.task_id == task_id, TaskLog.cause == "idle").order_by(TaskLog.at.desc()).first())
+            if row is not None:
+                found[row.task_key] = row.at
+    return found
+
+
+def _interrupted(row: TaskLog, now: datetime) -> EndedRun:
+    return EndedRun(log_id=row.id, key=row.task_key, result="interrupted", failed=True, started_at=None,
+                    finished_at=now, duration_ms=None, output=row.output or "", reason={"code": "crash"},
+                    carried=row.carried)
+
+
+def _close(rows: Iterable[TaskLog], result: str, code: str, now: datetime) -> None:
+    for row in rows:
+        (TaskLog.update(result=result, reason={"code": code}, finished_at=now)
+         .where(TaskLog.id == row.id).execute())

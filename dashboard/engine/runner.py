@@ -1,0 +1,189 @@
+"""The workers: threads that run handlers, made as they are needed; a deadline for each run.
+
+A thread cannot be killed. A handler that does not return when it was cancelled is abandoned: its row is closed,
+its worker replaced, the thread counted until it ends.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dashboard.clock import Clock, whole_ms
+from dashboard.engine.definition import Run
+from dashboard.engine.execution import cancelled, ended, execute
+from dashboard.engine.outcome import Ended
+from dashboard.engine.run_context import RunContext
+from dashboard.engine.seats import QUICK_SECONDS, Seats
+
+log = logging.getLogger("dingshi.runs")
+MOST_ABANDONED = 32
+LONGEST_LOOK = 0.25
+PATIENCE: Mapping[str, float] = {"timeout": 1.5, "stopped": 7.0, "shutdown": 7.0}
+"""Seconds from the cancelling of a run to giving up on its handler."""
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """A run that a worker has begun. ``give_up``: when its handler is abandoned, once it was cancelled."""
+
+    run: Run
+    context: RunContext
+    begun: float
+    started_at: datetime
+    give_up: float | None = None
+    closed: bool = False
+
+
+class Runner:
+    """``over`` gets each run's end, from a worker's or the watchdog's thread; it must not block. All methods are safe
+    from any thread."""
+
+    def __init__(self, workers: int, clock: Clock, context: Callable[[Run], RunContext],
+                 over: Callable[[Ended], None]) -> None:
+        self.workers = workers
+        self.clock = clock
+        self.abandoned = 0
+        self._context = context
+        self._over = over
+        self._lock = threading.Condition()
+        self._pending: deque[Run] = deque()
+        self._active: dict[int, Active] = {}
+        self._threads = 0
+        self._waiting = 0
+        self._usual: dict[str, float] = {}
+        self._closing = False
+
+    def seats(self) -> Seats:
+        """How many runs may be claimed now."""
+        now = self.clock.monotonic()
+        with self._lock:
+            quick = sum(now - active.begun < 2 * QUICK_SECONDS for active in self._active.values())
+            free = self.workers - len(self._active) - len(self._pending)
+            pending = sum(self._usual.get(run.type, QUICK_SECONDS) for run in self._pending)
+            return Seats(free, quick + max(free, 0), dict(self._usual), pending)
+
+    def submit(self, runs: list[Run]) -> None:
+        """Runs that are claimed and committed."""
+        with self._lock:
+            self._pending.extend(runs)
+            for _ in range(min(len(self._pending) - self._waiting, self.workers - self._threads)):
+                self._threads += 1
+                threading.Thread(target=self._work, name="dingshi-worker", daemon=True).start()
+            self._lock.notify(len(runs))
+
+    def running(self) -> dict[int, Active]:
+        """What workers are at, by log id."""
+        with self._lock:
+            return dict(self._active)
+
+    def busy(self) -> int:
+        """How many runs are claimed and not over."""
+        with self._lock:
+            return len(self._active) + len(self._pending)
+
+    def cancel(self, log_id: int, why: str) -> bool:
+        """Asks a run to end; whether there was such a run. Its ``on_cancel`` calls are made from a thread of their
+        own."""
+        with self._lock:
+            active = self._active.get(log_id)
+            if active is None:
+                return False
+            if active.give_up is None:
+                active.give_up = self.clock.monotonic() + PATIENCE[why]
+            stops = active.context.cancel(why)
+        if stops:
+            threading.Thread(target=_call_all, args=(stops, log_id), name=f"dingshi-cancel-{log_id}",
+                             daemon=True).start()
+        return True
+
+    def watch(self) -> float:
+        """Cancels what is past its deadline and gives up on what does not heed; returns the seconds until there may
+        be something to do again, at most ``LONGEST_LOOK``."""
+        now = self.clock.monotonic()
+        upcoming = now + LONGEST_LOOK
+        for log_id, active in self.running().items():
+            if active.give_up is None and active.context.deadline <= now:
+                log.warning("run timeout id=%s run=%d seconds=%d", active.run.task_id, log_id,
+                            active.run.options["timeout_seconds"])
+                self.cancel(log_id, "timeout")
+            elif active.give_up is not None and active.give_up <= now:
+                self._abandon(active)
+            upcoming = min(upcoming, active.give_up or active.context.deadline)
+        return max(0.01, upcoming - now)
+
+    def give_up_all(self) -> None:
+        """Abandons whatever still runs: the process is about to end."""
+        for active in self.running().values():
+            active.context.cancel("shutdown")
+            self._abandon(active, most=len(self._active) + MOST_ABANDONED)
+
+    def close(self) -> None:
+        """Workers end when they have nothing to do."""
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
+
+    def status(self) -> dict[str, Any]:
+        """Counts for people."""
+        with self._lock:
+            return {"workers": self.workers, "running": len(self._active), "abandoned": self.abandoned}
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._waiting += 1
+                while not self._pending and not self._closing:
+                    self._lock.wait()
+                self._waiting -= 1
+                if not self._pending:
+                    self._threads -= 1
+                    return
+                run = self._pending.popleft()
+                active = Active(run, self._context(run), self.clock.monotonic(), whole_ms(self.clock.now()))
+                self._active[run.log_id] = active
+            result = execute(run, active.context, self.clock)
+            if not self._finish(active, result):
+                return
+
+    def _finish(self, active: Active, result: Ended) -> bool:
+        """Whether this thread is still a worker."""
+        with self._lock:
+            if active.closed:
+                self.abandoned -= 1
+                return False
+            active.closed = True
+            del self._active[active.run.log_id]
+            usual = self._usual.get(active.run.type, 0.0)
+            seconds = self.clock.monotonic() - active.begun
+            # slower at once, quicker slowly
+            self._usual[active.run.type] = max(seconds, usual + (seconds - usual) / 8)
+        self._over(result)
+        return True
+
+    def _abandon(self, active: Active, most: int = MOST_ABANDONED) -> None:
+        with self._lock:
+            if active.closed:
+                return
+            if self.abandoned >= most:
+                active.give_up = self.clock.monotonic() + 1.0
+                return
+            active.closed = True
+            self.abandoned += 1
+            self._threads -= 1
+            del self._active[active.run.log_id]
+        log.error("run abandoned id=%s run=%d: its handler does not end", active.run.task_id, active.run.log_id)
+        outcome = cancelled(active.run, active.context.why)
+        seconds = self.clock.monotonic() - active.begun
+        self._over(ended(active.run, active.context, outcome, active.started_at, seconds))
+
+
+def _call_all(stops: list[Callable[[], None]], log_id: int) -> None:
+    for stop in stops:
+        try:
+            stop()
+        except Exception:
+            log.exception("stopping run=%d failed", log_id)
