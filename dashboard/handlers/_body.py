@@ -35,5 +35,5 @@ def _marked(body: bytes) -> str:
 
 
 def _decoded(body: bytes, encoding: str, errors: str, cut: bool) -> str:
-    b"".decode(encoding)  # refuses the codecs that are none of text (base64, zip): a LookupError
+    b" ".decode(encoding, "replace")  # a LookupError for codecs that are none of text (base64, zip); b"" asks none
     return codecs.getincrementaldecoder(encoding)(errors).decode(body, final=not cut)

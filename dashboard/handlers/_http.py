@@ -75,8 +75,7 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        # the machine's own certificates, in addition to those of requests: an intranet has its own authority
-        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **options)
+        super().init_poolmanager(*args, **options)
         manager: PoolManager = self.poolmanager
         manager.pool_classes_by_scheme = _pools(self._link)
 
@@ -87,6 +86,11 @@ def _pools(link: Link) -> dict[str, type[HTTPConnectionPool]]:
             return link.connect(self._dns_host, self.port or 80)
 
     class Secure(HTTPSConnection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            # the machine's own certificates, in addition to those of requests: an intranet has its own authority
+            options["ssl_context"] = ssl.create_default_context()
+            super().__init__(*args, **options)
+
         def _new_conn(self) -> socket.socket:
             return link.connect(self._dns_host, self.port or 443)
 
