@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.smtp_server import Certificate
+from tests.certificates import Certificate
 
 
 class WebServer:

@@ -21,9 +21,10 @@ from dashboard.handlers._text import readable, tidy
 from dashboard.handlers._url import check_url
 from dashboard.handlers.contract import Cancelled, Failed, TimedOut
 from dashboard.i18n import gettext, speaking
+from tests.certificates import Certificate, make_certificate
 from tests.factories import HandlerContext
 from tests.http_server import WebServer
-from tests.smtp_server import Certificate, RawServer, make_certificate
+from tests.smtp_server import RawServer
 
 
 @pytest.fixture(scope="module")
@@ -284,13 +285,13 @@ def test_every_reason_is_put_into_both_languages() -> None:
         assert set(re.findall(r"%\((\w+)\)s", chinese)) == set(re.findall(r"%\((\w+)\)s", message))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["", "http://", "https://", "http://[", "http://a:"]))
 def test_no_text_breaks_the_check_of_urls(text: str, start: str) -> None:
     check_url(start + text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(sorted(set(aliases.values()))) | st.text(string.printable),
        st.booleans())
 def test_any_body_becomes_text_that_the_store_takes(body: bytes, charset: str, cut: bool) -> None:

@@ -11,8 +11,9 @@ import pytest
 from dashboard.handlers import send_email
 from dashboard.handlers.contract import Cancelled, Failed, TimedOut, Unknown
 from dashboard.servers import SmtpServer
+from tests.certificates import Certificate, make_certificate
 from tests.factories import HandlerContext
-from tests.smtp_server import Certificate, MailServer, RawServer, make_certificate
+from tests.smtp_server import MailServer, RawServer
 
 PASSWORD = "canary-4711"
 
