@@ -198,12 +198,16 @@ def _system_zone() -> zoneinfo.ZoneInfo:
         try:
             zone = tzlocal.get_localzone()
         except (zoneinfo.ZoneInfoNotFoundError, LookupError, ValueError, OSError):
-            if time.localtime().tm_gmtoff == 0:
+            if _utc_offset() == 0:
                 return zoneinfo.ZoneInfo("UTC")
             raise _invalid([("timezone", gettext(
                 "The time zone of this machine has no name that is known here. Set timezone = 'Asia/Shanghai' (or "
                 "yours) in dingshi.toml."))]) from None
     return zone
+
+
+def _utc_offset() -> int:
+    return time.localtime().tm_gmtoff
 
 
 def _variable(key: str) -> str:
