@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -49,10 +51,20 @@ def make_settings(folder: Path, **changes: Any) -> config.Settings:
     return replace(settings, **{**files, "timezone": ZoneInfo("Asia/Shanghai"), "language": None, **changes})
 
 
+@cache
+def _new_store() -> bytes:
+    """A closed, migrated store: making one takes ten times as long as copying it."""
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "task.db")
+        store.create()
+        return store.path.read_bytes()
+
+
 def make_store(folder: Path) -> Store:
-    """A new, migrated, open store, ``folder/task.db``. Close it from the same thread."""
+    """A new, migrated, open store, ``folder/task.db``. All have one ``store_id``. Close it from the same thread."""
+    folder.mkdir(parents=True, exist_ok=True)
     store = Store(folder / "task.db")
-    store.create()
+    store.path.write_bytes(_new_store())
     store.open()
     return store
 

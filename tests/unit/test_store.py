@@ -25,6 +25,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+def created(folder: Path) -> Store:
+    store = Store(folder / "task.db")
+    store.create()
+    store.open()
+    return store
+
+
 def insert_task(key: int = 1, task_id: str = "a") -> Task:
     return Task.create(key=key, id=task_id, type="send_cmd", trigger={"type": "interval", "minutes": 1}, params={},
                        options={}, anchor_at=SCHEDULED_AT, created_at=SCHEDULED_AT, updated_at=SCHEDULED_AT)
@@ -50,7 +57,7 @@ def digest(path: Path) -> str:
 
 
 def test_a_new_store_has_every_migration_and_trigger_and_nothing_beside_it(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
+    store = created(tmp_path)
     assert store.pending() == []
     with store.reading():
         found = {row[0] for row in store.database.execute_sql("SELECT name FROM sqlite_master WHERE type='trigger'")}
@@ -65,7 +72,7 @@ def test_a_new_store_has_every_migration_and_trigger_and_nothing_beside_it(tmp_p
 def test_two_stores_have_different_ids(tmp_path: Path) -> None:
     ids = set()
     for name in ("a", "b"):
-        store = make_store(tmp_path / name)
+        store = created(tmp_path / name)
         ids.add(store.meta("store_id"))
         store.close()
     assert len(ids) == 2
@@ -92,7 +99,7 @@ def test_create_does_not_replay_the_log_of_a_store_that_is_gone(tmp_path: Path) 
     old.close()
     old.path.unlink()
     (tmp_path / "task.db-wal").write_bytes(wal)
-    new = make_store(tmp_path)
+    new = created(tmp_path)
     new.check()
     with new.reading():
         assert Task.select().count() == 0
