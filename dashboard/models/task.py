@@ -7,7 +7,8 @@ from dashboard.models.base import Base, InstantField, JsonField
 
 class Task(Base):
     """``key`` never changes and is never given twice; ``id`` is the user's own name. ``revision`` moves with every
-    change a scheduler must notice (a database trigger moves it), ``updated_at`` with the definition alone."""
+    change a scheduler must notice (a database trigger moves it), ``updated_at`` with the definition alone.
+    ``paused_at``: from when on the pause holds due times back; ``anchor_at``: when the trigger was set."""
 
     key = IntegerField(primary_key=True)
     id = TextField(unique=True)

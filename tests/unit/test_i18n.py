@@ -1,17 +1,13 @@
 """Languages: which one is chosen, and that each context has its own."""
 
 import contextvars
-import re
 import threading
 
 import pytest
-from babel.messages.catalog import Catalog
 
 from dashboard import i18n
 from dashboard.i18n import choose, gettext, language, set_language, speaking, system_language
-from tests.tools.messages import catalogue
 
-PLACE = re.compile(r"%\((\w+)\)s")
 KNOWN = "There is no such field. Known: %(names)s."
 
 
@@ -77,17 +73,3 @@ def test_a_value_with_a_percent_sign_stays_as_it_is() -> None:
 def test_a_text_that_nobody_translated_is_shown_in_english() -> None:
     with speaking("zh"):
         assert gettext("no catalogue has this sentence") == "no catalogue has this sentence"
-
-
-@pytest.mark.parametrize("code", i18n.LANGUAGES)
-def test_no_translation_has_a_place_that_the_source_has_not(code: str) -> None:
-    found: Catalog = catalogue(code)
-    wrong = []
-    for message in found:
-        if not message.id or not message.string:
-            continue
-        sources: list[str] = [message.id] if isinstance(message.id, str) else list(message.id)
-        texts: list[str] = [message.string] if isinstance(message.string, str) else list(message.string)
-        places = set().union(*(PLACE.findall(source) for source in sources))
-        wrong += [text for text in texts if text and not set(PLACE.findall(text)) <= places | {"n"}]
-    assert wrong == []
