@@ -280,6 +280,29 @@ def test_many_threads_behind_a_foreign_lock_wait_together_not_one_after_the_othe
     store.close()
 
 
+def test_another_thread_that_writes_for_long_is_told_like_another_program(tmp_path: Path) -> None:
+    make_store(tmp_path).close()
+    store = Store(tmp_path / "task.db", busy_seconds=0.05)
+    store.open()
+    begun, enough = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.writing():
+            begun.set()
+            enough.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert begun.wait(10)
+    with pytest.raises(StoreBusy), store.writing():
+        insert_task()
+    enough.set()
+    thread.join()
+    with store.writing():
+        insert_task()
+    store.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX only: a mode that not even root may write past")
 def test_a_read_only_store_is_told_by_the_probe_with_its_path(tmp_path: Path) -> None:
     make_store(tmp_path).close()

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from dashboard.clock import iso
-from dashboard.errors import Conflict, Invalid, NotFound, StoreBusy
+from dashboard.errors import Conflict, Invalid, NotFound, StoreBusy, StoreReadOnly
 from dashboard.i18n import speaking
 from dashboard.models import Revision, Task, TaskLog
 from dashboard.models.store import Store
@@ -598,6 +599,16 @@ def test_each_trigger_tells_its_own_due_times_of_a_pause(store: Store, service: 
     assert (second.trigger["minutes"], second.covers["count"]) == (1, 3)
 
 
+def test_a_new_trigger_owes_nothing_for_the_instant_it_was_set(store: Store, service: TaskService,
+                                                              clock: HandClock) -> None:
+    service.create(a_task(trigger=EVERY_5))
+    service.pause("tidy")
+    service.update("tidy", {"trigger": {**EVERY_5, "start_date": iso(at())}})
+    clock.advance(60)
+    assert service.resume("tidy").next_run_at == at(minutes=5)
+    assert logs(store) == []
+
+
 def test_resumed_with_a_new_trigger_it_tells_what_the_old_one_missed(store: Store, service: TaskService,
                                                                     clock: HandClock) -> None:
     service.create(a_task(trigger=EVERY_5))
@@ -722,6 +733,23 @@ def test_a_foreign_lock_stops_every_change_and_changes_nothing(store: Store, ser
     held.pause("tidy")
     quick.close()
     assert told == [1, 1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX only: a mode that not even root may write past")
+def test_a_read_only_store_can_be_read_and_says_why_not_written(store: Store, service: TaskService, tmp_path: Path,
+                                                                told: list[int]) -> None:
+    service.create(a_task())
+    frozen = Store(store.path)
+    frozen.database.init(f"{store.path.as_uri()}?mode=ro", uri=True)
+    frozen.open()
+    held = TaskService(frozen, make_settings(tmp_path), HandClock(), changed=lambda: told.append(1))
+    for act in (lambda: held.create(a_task(id="x")), lambda: held.update("tidy", {"params": {"command": "x"}}),
+                lambda: held.delete("tidy"), lambda: held.run("tidy"), lambda: held.pause("tidy")):
+        error = refused(frozen, StoreReadOnly, act)
+        assert error.path == str(store.path)
+    assert held.get("tidy").params == {"command": ["true"]}
+    frozen.close()
+    assert told == [1]
 
 
 # --- scheduler.log ----------------------------------------------------------------------------------------------
