@@ -27,7 +27,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: ``result`` is ``success``, ``failure`` or ``unknown``. ``error`` holds what others said
+    """How a run ended: ``result`` is ``success``, ``failure``, ``timeout`` or ``unknown``. ``error`` holds what others said
     (a server's reply, an exit code's meaning), in their words. ``final``: a retry would not help or could harm."""
 
     result: str = "success"
@@ -50,6 +50,14 @@ class Unknown(Failed):
     def __init__(self, code: str, /, *, error: str | None = None, **values: Any) -> None:
         super().__init__(code, error=error, final=True, **values)
         self.outcome = Outcome("unknown", Reason(code, values), error, True)
+
+
+class TimedOut(Failed):
+    """Raised by a handler: a limit of the task's own, shorter than the run's deadline, has passed."""
+
+    def __init__(self, code: str, /, *, error: str | None = None, **values: Any) -> None:
+        super().__init__(code, error=error, **values)
+        self.outcome = Outcome("timeout", Reason(code, values), error)
 
 
 class Cancelled(Exception):

@@ -52,6 +52,10 @@ class Kind(Protocol):
     KEY: str
     Spec: type[Schema]
 
+    def check(self, spec: TriggerDocument, zone: ZoneInfo, now: datetime | None) -> None:
+        """What fields alone cannot tell (order of start and end, never fires); what lies in the past only with
+        ``now``. Raises ValidationError by field."""
+
     def build(self, spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> Timetable | None:
         """The timetable of a loaded spec; None for a kind that has no due times (idle)."""
 

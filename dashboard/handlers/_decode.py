@@ -1,0 +1,104 @@
+"""A command's bytes as text, while they come.
+
+Nobody tells in which encoding a program writes. The rule: what the task says; else UTF-8 if all of it is valid
+UTF-8; else the machine's own (the OEM code page of Windows, the locale's elsewhere), unreadable bytes replaced.
+"""
+
+import codecs
+import locale
+import sys
+
+SURE = 8
+"""So many characters beyond ASCII that are valid UTF-8 are no accident: of GBK texts of eight characters about one
+in a million is. Until then nothing beyond ASCII is given out, for it could not be taken back."""
+HELD_BYTES = 64 * 1024
+UTF_8 = "utf-8"
+
+
+def machine_encoding() -> str:
+    """What this machine's programs write where they do not write UTF-8; a codec that exists."""
+    if sys.platform == "win32":
+        import ctypes
+
+        name = f"cp{ctypes.windll.kernel32.GetOEMCP()}"
+    else:
+        name = locale.getencoding()
+    try:
+        codec = codecs.lookup(name).name
+    except LookupError:
+        return UTF_8
+    return UTF_8 if codec in ("ascii", "cp65001") else codec
+
+
+class OutputDecoder:
+    """Bytes in, text out. ``encoding``: the task's, decoded as such. None: the rule above, with ``fallback`` as
+    the machine's encoding; where valid UTF-8 has gone out already and something else follows (one program of a
+    script writes UTF-8, another GBK), each further line is read by itself.
+
+    ``read_as`` is the encoding used in place of UTF-8, None while there was no need.
+    """
+
+    def __init__(self, encoding: str | None, fallback: str) -> None:
+        self.read_as: str | None = None
+        self._fallback = fallback
+        self._held = b""
+        self._sure = fallback == UTF_8  # no other reading would be tried: nothing to wait for
+        self._by_line = False
+        self._decoder: codecs.IncrementalDecoder | None = None
+        if encoding is not None:
+            self._decoder = _replacing(encoding)
+
+    def feed(self, data: bytes, final: bool = False) -> str:
+        """The text that is certain by now; with ``final``, all of the rest."""
+        if self._decoder is not None:
+            return self._decoder.decode(data, final)
+        data, self._held = self._held + data, b""
+        if self._by_line:
+            return self._lines(data, final)
+        try:
+            text, used = codecs.utf_8_decode(data, "strict", final)
+        except UnicodeDecodeError:
+            return self._not_utf_8(data, final)
+        if not self._sure:
+            self._sure = _beyond_ascii(text) >= SURE or len(data) > HELD_BYTES
+            if not self._sure and not final:
+                used = _ascii_prefix(data)
+                text = data[:used].decode("ascii")
+        self._held = data[used:]
+        return text
+
+    def _not_utf_8(self, data: bytes, final: bool) -> str:
+        self.read_as = self._fallback
+        if self._sure and self._fallback != UTF_8:
+            self._by_line = True
+            return self._lines(data, final)
+        self._decoder = _replacing(self._fallback)
+        return self._decoder.decode(data, final)
+
+    def _lines(self, data: bytes, final: bool) -> str:
+        end = len(data) if final or len(data) > 2 * HELD_BYTES else data.rfind(b"\n") + 1
+        data, self._held = data[:end], data[end:]
+        try:
+            return data.decode(UTF_8)
+        except UnicodeDecodeError:
+            return "".join(self._line(line) for line in data.splitlines(keepends=True))
+
+    def _line(self, line: bytes) -> str:
+        try:
+            return line.decode(UTF_8)
+        except UnicodeDecodeError:
+            return line.decode(self._fallback, "replace")
+
+
+def _replacing(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(encoding)("replace")
+
+
+def _beyond_ascii(text: str) -> int:
+    return 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
+
+
+def _ascii_prefix(data: bytes) -> int:
+    if data.isascii():
+        return len(data)
+    return next(place for place, byte in enumerate(data) if byte > 127)
