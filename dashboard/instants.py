@@ -46,7 +46,7 @@ def normal_text(text: str) -> str:
 
 
 def resolve(naive: datetime, zone: ZoneInfo) -> datetime:
-    """The instant at which clocks in ``zone`` show ``naive``, as aware UTC: the first of two; for a time that they skip,
+    """The instant at which clocks in ``zone`` show ``naive``, aware UTC: the first of two; for a time that they skip,
     the first instant after the gap (facts.md, FixedTimeCron rule 3)."""
     instant = naive.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None) == naive:
