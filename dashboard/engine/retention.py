@@ -11,8 +11,8 @@ BATCH = 500
 
 
 def prune(store: Store, *, days: int, rows: int, now: datetime, stop: Callable[[], bool] = lambda: False) -> int:
-    """Removes rows older than ``days`` and the oldest beyond ``rows``, never one that is queued or running; returns how
-    many. In batches, each a short transaction of its own; ``stop`` is asked between them."""
+    """Removes rows older than ``days`` and the oldest beyond ``rows``, never one that is queued or running; returns
+    how many. In batches, each a short transaction of its own; ``stop`` is asked between them."""
     gone = 0
     limit = now - timedelta(days=days)
     with store.reading():
