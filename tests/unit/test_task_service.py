@@ -254,6 +254,16 @@ def test_an_unchanged_trigger_keeps_anchor_and_next_run(store: Store, service: T
     assert logs(store) == []
 
 
+def test_a_trigger_in_another_spelling_is_the_same(store: Store, service: TaskService, clock: HandClock) -> None:
+    service.create(a_task(trigger={"type": "cron", "expression": "8:05"}))
+    before = everything(store)
+    clock.advance(123)
+    service.update("tidy", {"trigger": {"type": "cron", "expression": "08:05"}})
+    assert everything(store) == before
+    service.update("tidy", {"trigger": {"type": "cron", "expression": "08:06"}})
+    assert row(store).anchor_at == at(seconds=123)
+
+
 def test_a_changed_trigger_begins_anew(store: Store, service: TaskService, clock: HandClock) -> None:
     service.create(a_task(trigger=EVERY_5))
     clock.advance(60)
