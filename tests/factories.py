@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -82,8 +82,7 @@ class HandlerContext:
     """
 
     def __init__(self, *, seconds: float = 60.0, attempt: int = 1, carried: dict[str, Any] | None = None,
-                 servers: Mapping[tuple[str, str | None], Any] | None = None,
-                 secrets: Mapping[str, str] | None = None, rows: Sequence[dict[str, Any]] = ()) -> None:
+                 servers: Mapping[tuple[str, str | None], Any] | None = None) -> None:
         self.run_id = 1
         self.task_id = "task"
         self.scheduled_at = SCHEDULED_AT
@@ -94,11 +93,8 @@ class HandlerContext:
         self.occurrence = f"occurrence-{self.marker}"
         self.carried: dict[str, Any] = {} if carried is None else carried
         self.servers = dict(servers or {})
-        self.secrets = dict(secrets or {})
-        self.rows = list(rows)
         self.outputs: list[str] = []
         self.processes: list[tuple[int, float]] = []
-        self.queries: list[Mapping[str, Any]] = []
         self.on_output: Callable[[str], None] = lambda text: None
         self._lock = threading.Lock()
         self._stops: list[Callable[[], None]] = []
@@ -146,16 +142,7 @@ class HandlerContext:
     def started(self, pid: int, create_time: float) -> None:
         self.processes.append((pid, create_time))
 
-    def logs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
-        self.queries.append(query)
-        return list(self.rows)
-
     def server(self, kind: str, name: str | None) -> Any:
         if (kind, name) in self.servers:
             return self.servers[kind, name]
         raise Failed("server_none" if name is None else "server_unknown", kind=kind, name=name)
-
-    def secret(self, name: str) -> str:
-        if name in self.secrets:
-            return self.secrets[name]
-        raise Failed("secret_unknown", name=name)

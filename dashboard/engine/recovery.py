@@ -33,7 +33,7 @@ def recover(store: Store, now: datetime) -> Left:
         end_runs(store, [_interrupted(row, now) for row in running])
         for row in running:
             left.processes += [(int(pid), float(create_time)) for pid, create_time in row.processes or ()]
-        tasks = {key for (key,) in Task.select(Task.key).tuples()}
+        tasks = {row.key for row in Task.select(Task.key)}
         queued = list(TaskLog.select().where(TaskLog.result == "queued").order_by(TaskLog.at, TaskLog.id))
         gone = [row for row in queued if row.task_key not in tasks]
         old = [row for row in queued if row.task_key in tasks and row.cause in _AGING

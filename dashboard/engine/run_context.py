@@ -25,7 +25,7 @@ class RunContext:
         self.occurrence = f"{marker.split(':', maxsplit=1)[0]}.{run.key}.{to_ms(run.occurrence_at)}"
         self.carried = dict(run.carried)
         self.cancelled = threading.Event()
-        self.deadline = clock.monotonic() + run.options["timeout_seconds"]
+        self.deadline: float = clock.monotonic() + run.options["timeout_seconds"]
         self.why = ""
         self.kept = KeptOutput()
         self._clock = clock

@@ -55,11 +55,11 @@ class TaskBook:
                 return None
             changes = Changes()
             rows = list(Task.select().where(Task.revision > self._seen))
-            keys = None if deletions == self._deletions else {key for (key,) in Task.select(Task.key).tuples()}
+            keys = None if deletions == self._deletions else {row.key for row in Task.select(Task.key)}
             changes.requests = list(TaskLog.select().where(
                 TaskLog.result == "queued", TaskLog.cause.in_(("manual", "chain"))).order_by(TaskLog.id))
-            changes.stops = [log_id for (log_id,) in TaskLog.select(TaskLog.id).where(
-                TaskLog.result == "running", TaskLog.stop_requested_at.is_null(False)).tuples()]
+            changes.stops = [row.id for row in TaskLog.select(TaskLog.id).where(
+                TaskLog.result == "running", TaskLog.stop_requested_at.is_null(False))]
         for row in rows:
             self._apply(row, now, changes)
         if keys is not None:

@@ -43,7 +43,7 @@ class Tree:
         if sys.platform == "win32":
             flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW | _CREATE_SUSPENDED
         self.popen = subprocess.Popen(
-            command, shell=isinstance(command, str), cwd=folder, env=dict(environment), bufsize=0,  # noqa: S602
+            command, shell=isinstance(command, str), cwd=folder, env=dict(environment), bufsize=0,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             creationflags=flags)
         self.pid = self.popen.pid

@@ -12,7 +12,7 @@ if sys.platform == "win32":
     _THREAD_TERMINATE = 0x0001
 
     class _Basic(ctypes.Structure):
-        _fields_ = [  # noqa: RUF012 (ctypes wants it so)
+        _fields_ = [
             ("PerProcessUserTimeLimit", ctypes.c_int64),
             ("PerJobUserTimeLimit", ctypes.c_int64),
             ("LimitFlags", wintypes.DWORD),
@@ -25,7 +25,7 @@ if sys.platform == "win32":
         ]
 
     class _Extended(ctypes.Structure):
-        _fields_ = [  # noqa: RUF012
+        _fields_ = [
             ("BasicLimitInformation", _Basic),
             ("IoInfo", ctypes.c_uint64 * 6),
             ("ProcessMemoryLimit", ctypes.c_size_t),

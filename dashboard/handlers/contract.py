@@ -27,8 +27,9 @@ class Reason:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: ``result`` is ``success``, ``failure``, ``timeout`` or ``unknown``. ``error`` holds what others said
-    (a server's reply, an exit code's meaning), in their words. ``final``: a retry would not help or could harm."""
+    """How a run ended: ``result`` is ``success``, ``failure``, ``timeout`` or ``unknown``. ``error`` holds what
+    others said (a server's reply, an exit code's meaning), in their words. ``final``: a retry would not help or
+    could harm."""
 
     result: str = "success"
     reason: Reason | None = None
@@ -96,15 +97,9 @@ class Context(Protocol):
     def started(self, pid: int, create_time: float) -> None:
         """Tells of a process of this run, so that it can be found after a crash of ours."""
 
-    def logs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Rows of the execution log (for ``query_log``)."""
-
     def server(self, kind: str, name: str | None) -> Any:
         """A configured server (``smtp`` → ``dashboard.servers.SmtpServer``), the default one if ``name`` is None.
         Raises Failed (``server_unknown``, ``server_none``)."""
-
-    def secret(self, name: str) -> str:
-        """A stored secret's value. Raises Failed (``secret_unknown``)."""
 
 
 class Handler(Protocol):

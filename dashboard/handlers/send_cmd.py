@@ -94,7 +94,8 @@ def _text_encoding(name: str) -> None:
         codecs.getincrementaldecoder(name)("replace").decode(b"", True)
     except (LookupError, UnicodeError):
         raise ValidationError(
-            gettext("There is no encoding %(name)s. Known are utf-8, gbk, gb18030, big5, cp437 and others.", name=name)
+            gettext("There is no encoding %(name)s. Known are utf-8, gbk, gb18030, big5, cp437 and others.",
+                    name=name)
         ) from None
 
 

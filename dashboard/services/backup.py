@@ -71,8 +71,7 @@ def restore(settings: Settings, source: Path, told: Callable[[str], None] = lamb
 
 def newest_good(folder: Path) -> Path | None:
     """The newest backup in ``folder`` that passes every check."""
-    found = sorted(folder.glob("*.db"), key=lambda path: path.stat().st_mtime, reverse=True) if folder.is_dir() else []
-    for path in found:
+    for path in sorted(folder.glob("*.db"), key=lambda found: found.stat().st_mtime, reverse=True):
         try:
             _refuse_bad(path)
         except (DingshiError, OSError, sqlite3.Error):
