@@ -66,6 +66,13 @@ class SmtpServer:
     default: bool = False
 
 
+def chosen(servers: Mapping[str, Any], name: str | None) -> Any:
+    """The server of this name, or the default one if ``name`` is None (the only one is); None if there is none."""
+    if name is not None:
+        return servers.get(name)
+    return next((server for server in servers.values() if server.default or len(servers) == 1), None)
+
+
 def preset_of(host: str) -> str | None:
     """The key of the first preset with this host."""
     return next((key for key, preset in PRESETS.items() if preset.host == host.lower()), None)

@@ -69,9 +69,10 @@ _COUNT = """
 UPDATE task SET run_count = run_count + 1, last_run_at = r.value->>1 FROM json_each(?) AS r
 WHERE task.key = r.value->>0"""
 
+# The plus keeps SQLite from walking every queued row for each one meant.
 _START = """
 UPDATE task_log SET result = 'running', started_at = r.value->>1, at = r.value->>1, owner = r.value->>2
-FROM json_each(?) AS r WHERE task_log.id = r.value->>0 AND task_log.result = 'queued' RETURNING task_log.id"""
+FROM json_each(?) AS r WHERE task_log.id = r.value->>0 AND +task_log.result = 'queued' RETURNING task_log.id"""
 
 _RETRY = """
 INSERT INTO task_log (task_key, task_id, task_type, trigger, params, options, result, cause, scheduled_at,

@@ -143,6 +143,12 @@ class TaskService:
             raise Invalid(flatten(error.messages, "trigger")) from error
         return triggers.preview(spec, self.zone, anchor or now, now, count)
 
+    def preview_of(self, task_id: str, count: int = 5) -> Preview:
+        """The next due times of a task, on its own grid. Raises NotFound, Invalid."""
+        with self.store.reading():
+            task = self._row(task_id)
+        return self.preview(task.trigger, count, task.anchor_at)
+
     def _load_all(self, documents: Sequence[object], now: datetime | None) -> Iterator[dict[str, Any]]:
         loaded: dict[int, dict[str, Any]] = {}
         errors: dict[str, list[str]] = {}

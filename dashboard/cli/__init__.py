@@ -1,0 +1,5 @@
+"""The console door."""
+
+from dashboard.cli.app import main
+
+__all__ = ["main"]

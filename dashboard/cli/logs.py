@@ -1,0 +1,149 @@
+"""``logs``: the execution log, and with ``--file`` scheduler.log."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from dashboard.cli.console import pretty, print_fields, print_json, say, when
+from dashboard.cli.door import Door
+from dashboard.cli.follow import Follower
+from dashboard.cli.log_rows import columns, duration, texts
+from dashboard.cli.log_tail import LogTail
+from dashboard.cli.safe_text import safe
+from dashboard.cli.tables import print_table
+from dashboard.cli.task_options import span_seconds
+from dashboard.cli.usage import Command, Whole
+from dashboard.cli.words import cause_word, result_word
+from dashboard.clock import iso
+from dashboard.i18n import gettext
+from dashboard.schemas.log import LogSchema
+from dashboard.services.reasons import words
+
+FOLLOW_SECONDS = 0.25
+
+
+def command() -> click.Command:
+    """Newest last, as in a log file."""
+    span = gettext("A time such as \"2026-12-31 08:00\", or a span that ends now: 30m, 2h, 1d.")
+    return Command("logs", callback=click.pass_obj(logs), help=gettext(
+        "What became of every due time, newest last. With --file: scheduler.log."), params=[
+            click.Option(["--task"], default="", metavar="ID", help=gettext("Only this task.")),
+            click.Option(["--type", "task_type"], default="", metavar="TYPE", help=gettext("Only this task type.")),
+            click.Option(["--result"], default="", metavar="RESULT", help=gettext(
+                "Only these results, several by comma.")),
+            click.Option(["--since"], default="", metavar="TIME", help=gettext("Only after this time.") + " " + span),
+            click.Option(["--until"], default="", metavar="TIME", help=gettext("Only before this time.")),
+            click.Option(["--search"], default="", metavar="TEXT", help=gettext(
+                "Text in task id, error or output.")),
+            click.Option(["--limit"], type=Whole(1, 200), default=40, help=gettext("How many rows.")),
+            click.Option(["--id", "log_id"], type=Whole(1, 2**62), metavar="N", help=gettext(
+                "One run with all its output.")),
+            click.Option(["--follow"], is_flag=True, help=gettext("Go on until Ctrl+C.")),
+            click.Option(["--file"], is_flag=True, help=gettext("scheduler.log instead of the runs.")),
+            click.Option(["--raw"], is_flag=True, help=gettext("Output as it is, control characters too.")),
+            click.Option(["--json", "as_json"], is_flag=True, help=gettext("JSON for programs."))])
+
+
+def logs(door: Door, *, log_id: int | None, follow: bool, file: bool, raw: bool, as_json: bool, limit: int,
+         **given: str) -> None:
+    """Raises Invalid, NotFound. Ctrl+C is the proper end of following."""
+    try:
+        if file:
+            _file(door, limit, follow)
+        elif log_id is not None:
+            _one(door, log_id, raw, as_json)
+        elif follow:
+            _follow(door, _query(given), limit, as_json)
+        else:
+            _rows(door, _query(given), limit, as_json)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+
+
+def breathe() -> None:
+    """Between two looks."""
+    time.sleep(FOLLOW_SECONDS)
+
+
+def _query(given: dict[str, str]) -> dict[str, Any]:
+    return {"task_id": given["task"], "task_type": given["task_type"], "result": given["result"],
+            "started_after": _time(given["since"]), "started_before": _time(given["until"]),
+            "search": given["search"]}
+
+
+def _time(text: str) -> str:
+    """A span counts back from now."""
+    seconds = span_seconds(text)
+    return text if seconds is None else iso(datetime.now(UTC) - timedelta(seconds=min(seconds, 10**9)))
+
+
+def _rows(door: Door, query: dict[str, Any], limit: int, as_json: bool) -> None:
+    zone = door.settings.timezone
+    page = door.logs().find({**query, "page_size": str(limit)})
+    if as_json:
+        back = page.searched_back_to
+        print_json({"items": [LogSchema().dump(row) for row in page.items], "next_cursor": page.next_cursor,
+                    "total": page.total, "total_is_more": page.total_is_more,
+                    "searched_back_to": None if back is None else iso(back)})
+        return
+    if page.items:
+        print_table(columns(), [texts(row, zone) for row in reversed(page.items)])
+    total = f"{page.total}+" if page.total_is_more else str(page.total)
+    say(gettext("%(shown)s of %(total)s runs; times in %(zone)s. One with all its output: --id N",
+                shown=len(page.items), total=total, zone=zone.key))
+    if page.searched_back_to is not None:
+        say(gettext("Searched back to %(when)s; --until that time searches further.",
+                    when=when(page.searched_back_to, zone)))
+
+
+def _follow(door: Door, query: dict[str, Any], limit: int, as_json: bool) -> None:
+    """Each row when it appears, and again when it ends."""
+    follower = Follower(door.logs(reading=False), query)
+    rows = follower.begin(limit)
+    while True:
+        for row in rows:
+            if as_json:
+                print_json(LogSchema().dump(row), indent=None)
+            else:
+                say("  ".join(safe(text, line=True) for text in texts(row, door.settings.timezone) if text))
+        breathe()
+        rows = follower.more()
+
+
+def _one(door: Door, log_id: int, raw: bool, as_json: bool) -> None:
+    row, zone = door.logs().get(log_id), door.settings.timezone
+    if as_json:
+        print_json(LogSchema().dump(row))
+        return
+    print_fields([
+        (gettext("Run"), str(row.id)), (gettext("Task"), row.task_id), (gettext("Type"), row.task_type),
+        (gettext("Result"), result_word(row.result)), (gettext("Reason"), words(row.reason) or "-"),
+        (gettext("Cause"), cause_word(row.cause)), (gettext("Attempt"), str(row.attempt)),
+        (gettext("Due"), when(row.scheduled_at, zone, exact=True)),
+        (gettext("Started"), when(row.started_at, zone, exact=True)),
+        (gettext("Finished"), when(row.finished_at, zone, exact=True)), (gettext("Duration"), duration(row)),
+        (gettext("Trigger"), pretty(row.trigger)), (gettext("Params"), pretty(row.params)),
+        (gettext("Covers"), pretty(row.covers) if row.covers else "-"), (gettext("Error"), row.error or "-"),
+        (gettext("Output"), "" if row.output else "-")])
+    if row.output:
+        click.echo(row.output if raw else safe(row.output))
+    say(gettext("Times in %(zone)s.", zone=zone.key))
+
+
+def _file(door: Door, limit: int, follow: bool) -> None:
+    """The last lines; followed over rotations."""
+    path = door.settings.log_file
+    if not path.exists():
+        say(gettext("There is no %(path)s yet.", path=path), error=True)
+    tail = LogTail(path)
+    lines = tail.last(limit)
+    while True:
+        for line in lines:
+            say(line)
+        if not follow:
+            return
+        breathe()
+        lines = tail.more()
