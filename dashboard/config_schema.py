@@ -217,7 +217,7 @@ _ALL = (
         N_("After an idle task has fired, it does not fire again for this long.")),
     Key("missed_grace_seconds", _whole(1, 86_400), 60,
         N_("A run that starts later than this after it was due counts as missed.")),
-    Key("min_free_mb", _whole(0, 1_048_576), 64, N_("With less free disk space than this, in MiB, no run starts.")),
+    Key("min_free_mb", _whole(1, 1_048_576), 64, N_("With less free disk space than this, in MiB, no run starts.")),
     Key("handler_dir", PathText(), None, N_("Folder with task types of your own."), N_("none")),
     Key("retention_days", _whole(1, 36_500), 90, N_("Log rows older than this many days are removed.")),
     Key("retention_rows", _whole(1, 100_000_000), 200_000, N_("Of more log rows than this, the oldest are removed.")),

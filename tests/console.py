@@ -39,7 +39,7 @@ class Console:
         self._capsys = capsys
         (folder / "dingshi.toml").write_text("", encoding="utf-8")
         self.environment(CONFIG=str(folder / "dingshi.toml"), DATA_DIR=str(folder), TIMEZONE=ZONE, LANGUAGE="en",
-                         MIN_FREE_MB="0")
+                         MIN_FREE_MB="1")
         monkeypatch.setenv("COLUMNS", "200")
 
     def environment(self, **settings: str) -> None:

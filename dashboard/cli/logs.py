@@ -129,7 +129,7 @@ def _one(door: Door, log_id: int, raw: bool, as_json: bool) -> None:
         (gettext("Covers"), pretty(row.covers) if row.covers else "-"), (gettext("Error"), row.error or "-"),
         (gettext("Output"), "" if row.output else "-")])
     if row.output:
-        click.echo(row.output if raw else safe(row.output))
+        click.echo(row.output if raw else safe(row.output), color=raw)  # click would strip colours in a pipe
     say(gettext("Times in %(zone)s.", zone=zone.key))
 
 

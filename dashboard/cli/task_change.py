@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dashboard import handlers
 from dashboard.cli.console import confirmed, print_json, say, when
 from dashboard.cli.door import Door
 from dashboard.cli.task_options import options_from, params_from, task_options, trigger_from, trigger_options
@@ -29,8 +30,8 @@ def commands() -> list[click.Command]:
     fixed = [click.Option([f"--{name}", f"other_{name}"], hidden=True) for name in ("id", "type")]
     return [
         Command("add", callback=click.pass_obj(add), help=gettext("A new task."), params=[
-            one, click.Option(["--type", "task_type"], metavar="TYPE", required=True, help=gettext(
-                "Task type, such as send_cmd.")),
+            one, click.Option(["--type", "task_type"], metavar="TYPE", help=gettext(
+                "Task type: %(types)s.", types=", ".join(handlers.installed()))),
             click.Option(["--paused"], is_flag=True, help=gettext("Made, but not scheduled yet.")), *given]),
         Command("edit", callback=click.pass_obj(edit), params=[one, *given, *fixed], help=gettext(
             "Changes what is given and nothing else: --param one param, --params all of them. Id and type of a task "
@@ -45,9 +46,12 @@ def commands() -> list[click.Command]:
     ]
 
 
-def add(door: Door, task_id: str, task_type: str, paused: bool, as_json: bool, **given: Any) -> None:
-    """Raises Invalid, Conflict."""
+def add(door: Door, task_id: str, task_type: str | None, paused: bool, as_json: bool, **given: Any) -> None:
+    """Raises Invalid, Conflict, UsageError."""
     trigger = trigger_from(given)
+    if task_type is None:
+        raise click.UsageError(gettext("Say what: --type with one of %(types)s.",
+                                       types=", ".join(handlers.installed())))
     if trigger is None:
         raise click.UsageError(gettext("Say when: --at, --every, --cron, --idle or --trigger."))
     options = {name: value for name, value in options_from(given).items() if value is not None}

@@ -40,7 +40,7 @@ class KillLoop:
         self.witness = folder / "witness.txt"
         self.report = Report()
         self.environ = {**os.environ, "DINGSHI_DATA_DIR": str(folder), "DINGSHI_TIMEZONE": "UTC",
-                        "DINGSHI_MIN_FREE_MB": "0", witness.FILE: str(self.witness), "PYTHONPATH": str(ROOT)}
+                        "DINGSHI_MIN_FREE_MB": "1", witness.FILE: str(self.witness), "PYTHONPATH": str(ROOT)}
 
     def run(self, kills: int) -> Report:
         """All of it; stops early at the first violation of a loop that is meant to fail."""
