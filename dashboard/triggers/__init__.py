@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import ValidationError
 
+from dashboard.errors import flatten
 from dashboard.i18n import gettext
 from dashboard.triggers.contract import Kind, Preview, Timetable, TriggerDocument
 
@@ -75,10 +76,20 @@ def preview(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime, now: dateti
     while timetable and upcoming is not None and len(times) < count:
         times.append(upcoming)
         upcoming = timetable.after(upcoming)
-    warnings = list(installed()[spec["type"]].warnings(spec, zone, times))
-    if timetable and not times:
-        warnings.insert(0, gettext("It has no due time any more: it never fires again."))
+    module = installed()[spec["type"]]
+    warnings = [gettext("No due time lies ahead: it will not run."), *_why_not(module, spec, zone, now)] if (
+        timetable and not times) else []
+    warnings += module.warnings(spec, zone, times)
     return Preview(describe(spec, zone), [time.astimezone(zone) for time in times], warnings)
+
+
+def _why_not(module: Kind, spec: TriggerDocument, zone: ZoneInfo, now: datetime) -> list[str]:
+    """What a door would say if it were a new one."""
+    try:
+        module.check(spec, zone, now)
+    except ValidationError as error:
+        return [text for texts in flatten(error.messages).values() for text in texts]
+    return []
 
 
 def _pair(name: str, value: Any) -> str:

@@ -12,18 +12,17 @@ from marshmallow import Schema
 TriggerDocument = dict[str, Any]
 """A trigger as it is stored and shown: ``{"type": "cron", "expression": "08:00"}``, plain JSON."""
 
-SEARCH_YEARS = 28
-"""How far the first fire time is looked for: 29 February on a Monday comes once in 28 years."""
+SEARCH_YEARS = 40
+"""How far a due time is looked for: 29 February on a given weekday comes once in 28 years, across 2100 once in 40."""
 
 
 @dataclass(frozen=True)
 class Missed:
-    """Due times that passed: how many, the first and the last (aware UTC). ``capped``: there were more."""
+    """Due times that passed: how many, the first and the last (aware UTC)."""
 
     count: int
     first: datetime
     last: datetime
-    capped: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,8 @@ class Timetable(Protocol):
     def after(self, instant: datetime) -> datetime | None:
         """The first due time strictly after ``instant``; None when there is none any more."""
 
-    def passed(self, start: datetime, until: datetime, cap: int = 100_000) -> Missed | None:
-        """The due times in [start, until], counted by arithmetic where that is possible, else up to ``cap``
-        (``last`` is the true last one even then). None if there is none."""
+    def passed(self, start: datetime, until: datetime) -> Missed | None:
+        """The due times in [start, until], counted by arithmetic. None if there is none."""
 
 
 class Kind(Protocol):

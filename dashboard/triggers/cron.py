@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from marshmallow import ValidationError, fields
 
-from dashboard.fields import Document, Text
+from dashboard.fields import Document, Text, say
 from dashboard.i18n import gettext
-from dashboard.triggers._cron_fields import FIELDS, parse, parse_days
+from dashboard.triggers._cron_fields import CRONTAB_DAY, FIELDS, LONGEST, normal, parse, parse_days
 from dashboard.triggers._cron_search import Pattern
-from dashboard.triggers._cron_times import CronTimes
+from dashboard.triggers._cron_times import Change, CronTimes
 from dashboard.triggers._cron_words import sentence
-from dashboard.triggers._fields import InstantText, bounds, bounds_text, check_bounds
-from dashboard.triggers.contract import TriggerDocument
+from dashboard.triggers._fields import InstantText, bounds, bounds_text, check_bounds, clock_text
+from dashboard.triggers.contract import SEARCH_YEARS, TriggerDocument
 
 KEY = "cron"
 CRONTAB = ("minute", "hour", "day", "month", "day_of_week")
@@ -24,37 +24,42 @@ MACROS = {"@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 *
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _LOWEST = {"year": "*", "month": "1", "day": "1", "week": "*", "day_of_week": "*", "hour": "0", "minute": "0",
            "second": "0"}
+_NUMBERED = re.compile(r"(^|[,-])\d|\*/")
+_YEAR = timedelta(days=366)
 
 
 class CronField(fields.Field[Any]):
     """A field's text, or a whole number; checked by the grammar of that field."""
 
+    def make_error(self, key: str, **kwargs: Any) -> ValidationError:
+        return say(key)
+
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValidationError(gettext("A text such as */5 or a whole number is expected."))
-        text = str(value).strip()
-        (parse_days(text) if attr == "day" else parse(str(attr), text))
-        return value if isinstance(value, int) else text
+        return normal(str(attr), value)
 
 
 class Expression(Text):
     """``HH:MM``, a macro or five fields, in its normal form (``8:05`` becomes ``08:05``)."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = " ".join(super()._deserialize(value, attr, data, **kwargs).split())
-        if clock := _TIME.fullmatch(text):
+        text = super()._deserialize(value, attr, data, **kwargs)
+        parts = text.lower().split() if len(text) <= LONGEST else []
+        line = " ".join(parts)
+        if clock := _TIME.fullmatch(line):
             return f"{int(clock[1]):02d}:{clock[2]}"
-        if text.lower() in MACROS:
-            return text.lower()
-        parts = text.split(" ")
-        if text.startswith("@") or ":" in text or len(parts) != len(CRONTAB):
-            raise ValidationError(_not_understood(text, len(parts)))
-        for name, part in zip(CRONTAB, parts, strict=True):
+        if line in MACROS:
+            return line
+        if line.startswith("@") or ":" in line or len(parts) != len(CRONTAB):
+            raise ValidationError(_not_understood(line, len(parts)))
+        errors: list[str] = []
+        for index, name in enumerate(CRONTAB):
             try:
-                parse(name, part)
+                (parse_days(parts[index], CRONTAB_DAY) if name == "day" else parse(name, parts[index]))
             except ValidationError as error:
-                raise ValidationError([f"{name}: {message}" for message in error.messages]) from error
-        return text.lower()
+                errors += [f"{name}: {message}" for message in error.messages]
+        if errors:
+            raise ValidationError(errors)
+        return " ".join("*" if part == "?" else part for part in parts)
 
 
 class Spec(Document):
@@ -90,10 +95,34 @@ def _check_fires(spec: TriggerDocument, zone: ZoneInfo, now: datetime) -> None:
     if build(spec, zone, now).after(now) is not None:
         return
     unbounded = {name: value for name, value in spec.items() if name not in ("start_date", "end_date")}
-    if len(unbounded) < len(spec) and build(unbounded, zone, now).after(now) is not None:
-        raise ValidationError({"end_date": [gettext("No due time lies between now (or the start) and the end.")]})
-    field = next((name for name in ("expression", "year", "day", "week", "month") if name in spec), "expression")
-    raise ValidationError({field: [gettext("This never fires: no such day comes (again).")]})
+    start, _ = bounds(spec, zone)
+    begin = now if start is None else max(now, start - timedelta(microseconds=1))
+    due = build(unbounded, zone, now).after(begin)
+    if due is not None:
+        raise ValidationError({"end_date": [gettext(
+            "It is not due before the end. The first due time is %(time)s; the end may not lie before it.",
+            time=clock_text(due, zone))]})
+    if begin > now and build(unbounded, zone, now).after(now) is not None:
+        raise ValidationError({"start_date": [gettext(
+            "After the start it is not due any more. A start before the last due time is needed.")]})
+    name = _at_fault(unbounded, zone, now)
+    if name == "year":
+        raise ValidationError({name: [gettext(
+            "This never fires: no such day comes in %(years)s. A year from %(now)s to 2099 that has such a day is "
+            "needed.", years=spec[name], now=now.astimezone(zone).year)]})
+    raise ValidationError({name: [gettext(
+        "This never fires: no such day comes in the next %(n)s years. A day that the calendar has is needed.",
+        n=SEARCH_YEARS)]})
+
+
+def _at_fault(spec: TriggerDocument, zone: ZoneInfo, now: datetime) -> str:
+    """The field without which it would fire; else the one that most likely is wrong."""
+    given = [name for name in ("expression", "year", "day", "week", "month", "day_of_week") if name in spec]
+    for name in given:
+        others = {other: value for other, value in spec.items() if other != name}
+        if any(field in others for field in FIELDS) and build(others, zone, now).after(now) is not None:
+            return name
+    return given[0]
 
 
 def build(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> CronTimes:
@@ -104,11 +133,12 @@ def build(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> CronTimes:
 def pattern(spec: TriggerDocument) -> Pattern:
     """What the fields of a loaded spec mean."""
     texts = field_texts(spec)
+    timed = [texts["minute"], texts["hour"]]
+    either = False
     if "expression" in spec:
-        timed = [texts["minute"], texts["hour"]]
-        either = not texts["day"].startswith(("*", "?")) and not texts["day_of_week"].startswith(("*", "?"))
+        either = not texts["day"].startswith("*") and not texts["day_of_week"].startswith("*")
     else:
-        timed, either = [texts["hour"], texts["minute"], texts["second"]], False
+        timed.append(texts["second"])
     return Pattern(
         years=_any("year", texts["year"]), months=parse("month", texts["month"]), days=parse_days(texts["day"]),
         weeks=_any("week", texts["week"]), weekdays=_any("day_of_week", texts["day_of_week"]),
@@ -136,43 +166,63 @@ def crontab(expression: str) -> list[str]:
 
 
 def describe(spec: TriggerDocument, zone: ZoneInfo) -> str:
-    return bounds_text(spec, sentence(field_texts(spec), pattern(spec)))
+    return bounds_text(spec, sentence(field_texts(spec), pattern(spec)), zone)
 
 
 def warnings(spec: TriggerDocument, zone: ZoneInfo, times: list[datetime]) -> Iterator[str]:
     made = pattern(spec)
-    texts = field_texts(spec)
     if made.either:
-        yield gettext("Day and weekday are both given: in a crontab line it runs when either fits.")
-    if re.search(r"\d", texts["day_of_week"]):
-        yield gettext("Weekday numbers count from Sunday: 0 and 7 are Sunday, 1 is Monday.")
-    for time in times:
-        local = time.astimezone(zone)
-        if made.fixed and not _as_written(made, local):
-            yield gettext("On %(date)s clocks in %(zone)s skip the time: it runs at %(time)s.", zone=zone.key,
-                          date=local.strftime("%Y-%m-%d"), time=local.strftime("%H:%M:%S"))
-        elif made.fixed and local.utcoffset() != local.replace(fold=1).utcoffset():
-            yield gettext("On %(date)s clocks in %(zone)s show the time twice: it runs once, at the first.",
-                          zone=zone.key, date=local.strftime("%Y-%m-%d"))
+        yield gettext("Day and weekday are both given: a crontab line runs when either of them fits.")
+    elif made.weekdays is not None and not set(range(1, 32)) <= made.days.numbers:
+        yield gettext("Day and weekday are both given: it runs only when both of them fit.")
+    if spec.get("expression") not in MACROS and _NUMBERED.search(field_texts(spec)["day_of_week"]):
+        yield gettext("Weekday numbers count from Sunday: 0 and 7 are Sunday, 1 is Monday, 6 is Saturday.")
+    if times and (made.fixed or len(made.hours) < 24):  # what runs at every hour follows real time
+        yield from _clock_warnings(build(spec, zone, times[0]), times[0])
 
 
-def _as_written(made: Pattern, local: datetime) -> bool:
-    return local.hour in made.hours and local.minute in made.minutes and local.second in made.seconds
+def _clock_warnings(timetable: CronTimes, first: datetime) -> Iterator[str]:
+    """What the next gap and the next repeated hour do to it, if they do."""
+    last = first + _YEAR if timetable.end is None else min(first + _YEAR, timetable.end)
+    told: set[bool] = set()
+    for change in timetable.changes(first - timedelta(days=1), last):
+        gap = change.after > change.before
+        touched = change.touched(timetable.pattern)
+        if touched is not None and gap not in told:
+            told.add(gap)
+            yield _clock_warning(timetable, change, touched)
+
+
+def _clock_warning(timetable: CronTimes, change: Change, touched: datetime) -> str:
+    low, high = sorted((change.before, change.after))
+    words = {"zone": timetable.zone.key, "date": f"{touched:%Y-%m-%d}", "time": f"{touched:%H:%M}",
+             "low": f"{low:%H:%M}", "high": f"{high:%H:%M}"}
+    if change.after > change.before:
+        if timetable.pattern.fixed:
+            return gettext("On %(date)s clocks in %(zone)s skip from %(low)s to %(high)s: what is due at %(time)s "
+                           "runs at %(high)s that day.", **words)
+        return gettext("On %(date)s clocks in %(zone)s skip from %(low)s to %(high)s: it does not run in between "
+                       "that day.", **words)
+    if timetable.pattern.fixed:
+        return gettext("On %(date)s clocks in %(zone)s show the time from %(low)s to %(high)s twice: what is due at "
+                       "%(time)s runs once, the first time.", **words)
+    return gettext("On %(date)s clocks in %(zone)s show the time from %(low)s to %(high)s twice: what is due then "
+                   "runs both times.", **words)
 
 
 def _any(name: str, text: str) -> frozenset[int] | None:
-    return None if text in ("*", "?") else parse(name, text)
+    return None if text == "*" else parse(name, text)
 
 
-def _not_understood(text: str, count: int) -> str:
-    if text == "@reboot":
+def _not_understood(line: str, count: int) -> str:
+    if line == "@reboot":
         return gettext("@reboot is not supported: tasks are due at times. Use an interval or idle trigger.")
-    if text.startswith("@"):
-        return gettext("%(text)s is unknown. Known: %(known)s.", text=text[:60], known=", ".join(MACROS))
-    if ":" in text:
-        return gettext("%(text)s is no time of day: 00:00 to 23:59 is allowed.", text=text[:60])
+    if line.startswith("@"):
+        return gettext("%(text)s is unknown. Known: %(known)s.", text=line[:60], known=", ".join(MACROS))
+    if ":" in line:
+        return gettext("%(text)s is no time of day: 00:00 to 23:59 is allowed.", text=line[:60])
     if count == 6:
         return gettext("Six fields are too many: a crontab line has five (minute hour day month weekday). For "
                        'seconds use fields such as "second": "*/10".')
-    return gettext('An expression is a time such as "08:00", or five fields: minute hour day month weekday, such as '
-                   '"0 8 * * 1-5". Here are %(n)s.', n=count)
+    return gettext('An expression is a time such as "08:00", one of @hourly, @daily, @weekly, @monthly, @yearly, or '
+                   'five fields (minute hour day month weekday) such as "0 8 * * 1-5".')

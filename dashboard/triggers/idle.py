@@ -29,6 +29,9 @@ def build(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> Timetable 
 
 def describe(spec: TriggerDocument, zone: ZoneInfo) -> str:
     seconds = spec["idle_duration"]
+    if seconds % 3600 == 0:
+        return ngettext("when the machine has been idle for %(n)s hour",
+                        "when the machine has been idle for %(n)s hours", seconds // 3600)
     if seconds % 60 == 0:
         return ngettext("when the machine has been idle for %(n)s minute",
                         "when the machine has been idle for %(n)s minutes", seconds // 60)

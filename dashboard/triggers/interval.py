@@ -9,12 +9,14 @@ from marshmallow import ValidationError
 
 from dashboard.fields import Document, Integer, between
 from dashboard.i18n import gettext, ngettext
-from dashboard.triggers._fields import LAST, InstantText, bounds, bounds_text, check_bounds
+from dashboard.instants import DAY, next_change
+from dashboard.triggers._fields import LAST, InstantText, bounds, bounds_text, check_bounds, clock_text, every
 from dashboard.triggers.contract import Missed, TriggerDocument
 
 KEY = "interval"
 UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 LONGEST = timedelta(days=36_525)
+YEAR = timedelta(days=366)
 
 
 class Spec(Document):
@@ -45,7 +47,7 @@ class Grid:
         upcoming = self.origin + k * self.step
         return None if self.end is not None and upcoming > self.end else upcoming
 
-    def passed(self, start: datetime, until: datetime, cap: int = 100_000) -> Missed | None:
+    def passed(self, start: datetime, until: datetime) -> Missed | None:
         if self.end is not None:
             until = min(until, self.end)
         first = max(self.first, -((self.origin - start) // self.step))
@@ -66,10 +68,18 @@ def check(spec: TriggerDocument, zone: ZoneInfo, now: datetime | None) -> None:
         raise ValidationError({"seconds": [gettext(
             "The interval is 0. At least one of weeks, days, hours, minutes and seconds is above 0.")]})
     if step > LONGEST:
-        raise ValidationError({"days": [gettext("The interval is longer than 100 years.")]})
+        largest = max(UNITS, key=lambda unit: timedelta(**{unit: spec.get(unit, 0)}))
+        raise ValidationError({largest: [gettext(
+            "The interval is longer than 100 years. At most 36525 days together are allowed.")]})
     check_bounds(spec, zone, now)
     if now is not None and build(spec, zone, now).after(now) is None:
-        raise ValidationError({"end_date": [gettext("No due time lies before the end.")]})
+        start, _ = bounds(spec, zone)
+        due = Grid(start or now, step, 0 if start else 1, None).after(now)
+        if due is None or "end_date" not in spec:
+            raise ValidationError({"start_date": [gettext("No due time lies beyond the year 2199.")]})
+        raise ValidationError({"end_date": [gettext(
+            "It is not due before the end. The first due time is %(time)s; the end may not lie before it.",
+            time=clock_text(due, zone))]})
 
 
 def build(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> Grid:
@@ -78,24 +88,28 @@ def build(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> Grid:
 
 
 def describe(spec: TriggerDocument, zone: ZoneInfo) -> str:
-    parts = [_amount(unit, spec[unit]) for unit in UNITS if spec.get(unit)]
-    return bounds_text(spec, gettext("every %(interval)s", interval=" ".join(parts)))
+    given = [unit for unit in UNITS if spec.get(unit)]
+    if len(given) == 1:
+        sentence = every(given[0], spec[given[0]])
+    else:
+        sentence = gettext("every %(interval)s", interval=" ".join(_amount(unit, spec[unit]) for unit in given))
+    return bounds_text(spec, sentence, zone)
 
 
 def warnings(spec: TriggerDocument, zone: ZoneInfo, times: list[datetime]) -> Iterator[str]:
-    offsets = {time.astimezone(zone).utcoffset() for time in times}
-    if len(offsets) > 1 and interval(spec) >= timedelta(days=1):
-        yield gettext("Clocks in %(zone)s change in between: an interval counts real time, so the time of day moves. "
-                      "A cron trigger keeps it.", zone=zone.key)
+    if not times or interval(spec) < DAY:
+        return
+    _, end = bounds(spec, zone)
+    change = next_change(times[0], min(times[0] + YEAR, end or LAST), zone)
+    if change is not None:
+        yield gettext("On %(date)s clocks in %(zone)s change: an interval counts real time, so from then on it is "
+                      "due at another time of day. A cron trigger keeps the time of day.", zone=zone.key,
+                      date=change.astimezone(zone).strftime("%Y-%m-%d"))
 
 
 def _amount(unit: str, number: int) -> str:
-    if unit == "weeks":
-        return ngettext("%(n)s week", "%(n)s weeks", number)
-    if unit == "days":
-        return ngettext("%(n)s day", "%(n)s days", number)
-    if unit == "hours":
-        return ngettext("%(n)s hour", "%(n)s hours", number)
-    if unit == "minutes":
-        return ngettext("%(n)s minute", "%(n)s minutes", number)
-    return ngettext("%(n)s second", "%(n)s seconds", number)
+    return {"weeks": ngettext("%(n)s week", "%(n)s weeks", number),
+            "days": ngettext("%(n)s day", "%(n)s days", number),
+            "hours": ngettext("%(n)s hour", "%(n)s hours", number),
+            "minutes": ngettext("%(n)s minute", "%(n)s minutes", number),
+            "seconds": ngettext("%(n)s second", "%(n)s seconds", number)}[unit]
