@@ -30,6 +30,16 @@ def machine_encoding() -> str:
     return UTF_8 if codec in ("ascii", "cp65001") else codec
 
 
+def is_text_encoding(name: str) -> bool:
+    """Whether Python can read bytes as text by this name, piece by piece, replacing what is wrong."""
+    try:
+        b" ".decode(name, "replace")  # refuses codecs that are none of text (base64, zip); b"" would ask none
+        codecs.getincrementaldecoder(name)("replace").decode(b"", True)
+    except (LookupError, UnicodeError):
+        return False
+    return True
+
+
 class OutputDecoder:
     """Bytes in, text out. ``encoding``: the task's, decoded as such. None: the rule above, with ``fallback`` as
     the machine's encoding; where valid UTF-8 has gone out already and something else follows (one program of a
@@ -44,6 +54,7 @@ class OutputDecoder:
         self._held = b""
         self._sure = fallback == UTF_8  # no other reading would be tried: nothing to wait for
         self._by_line = False
+        self._encoding = encoding
         self._decoder: codecs.IncrementalDecoder | None = None
         if encoding is not None:
             self._decoder = _replacing(encoding)
@@ -51,13 +62,14 @@ class OutputDecoder:
     def feed(self, data: bytes, final: bool = False) -> str:
         """The text that is certain by now; with ``final``, all of the rest."""
         if self._decoder is not None:
-            return self._decoder.decode(data, final)
+            return self._decode(self._decoder, data, final)
         data, self._held = self._held + data, b""
         if self._by_line:
             return self._lines(data, final)
         try:
             text, used = codecs.utf_8_decode(data, "strict", final)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            self._sure |= _beyond_ascii(data[:error.start].decode(UTF_8)) >= SURE
             return self._not_utf_8(data, final)
         if not self._sure:
             self._sure = _beyond_ascii(text) >= SURE or len(data) > HELD_BYTES
@@ -66,6 +78,14 @@ class OutputDecoder:
                 text = data[:used].decode("ascii")
         self._held = data[used:]
         return text
+
+    def _decode(self, decoder: codecs.IncrementalDecoder, data: bytes, final: bool) -> str:
+        try:
+            return decoder.decode(data, final)
+        except UnicodeError:  # UTF-16 or UTF-32 without the mark that Python wants: Windows programs leave it out
+            held, _state = decoder.getstate()
+            self._decoder = _replacing(f"{codecs.lookup(self._encoding or UTF_8).name}-le")
+            return self._decoder.decode(held + data, final)
 
     def _not_utf_8(self, data: bytes, final: bool) -> str:
         self.read_as = self._fallback

@@ -88,7 +88,7 @@ def _pools(link: Link) -> dict[str, type[HTTPConnectionPool]]:
     class Secure(HTTPSConnection):
         def __init__(self, *args: Any, **options: Any) -> None:
             # the machine's own certificates, in addition to those of requests: an intranet has its own authority
-            options["ssl_context"] = ssl.create_default_context()
+            options["ssl_context"] = link.tls()
             super().__init__(*args, **options)
 
         def _new_conn(self) -> socket.socket:
@@ -127,9 +127,7 @@ def perform(call: Call, link: Link) -> Answer:
 def _once(session: requests.Session, call: Call, hops: int, link: Link) -> tuple[Answer, str | None]:
     """The answer, and where it sends us on to."""
     request = session.prepare_request(requests.Request(call.method, call.url, call.headers, data=call.body))
-    patience = link.patience()
-    with session.send(request, stream=True, allow_redirects=False, verify=True,
-                      timeout=(patience, patience)) as response:
+    with session.send(request, stream=True, allow_redirects=False, verify=True, timeout=None) as response:  # link's
         status, location = response.status_code, response.headers.get("Location")
         if status not in _REDIRECTS or status in call.stop_at:
             location = None

@@ -6,6 +6,7 @@ import errno
 import os
 import selectors
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -14,10 +15,10 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Literal
 
+from dashboard.handlers._patient import SLICE_SECONDS, Patient, secure_context
 from dashboard.handlers.contract import Context
 
 Why = Literal["cancelled", "limit"]
-SLICE_SECONDS = 0.1
 SLACK_SECONDS = 1.0
 """A socket waits so much longer than the run may last: at the deadline it is the engine that ends the run."""
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN)
@@ -42,7 +43,7 @@ class Link:
     """The connections of one run. ``why`` is set once they were shut; a call that hangs in one of them fails then.
 
     It holds a duplicate of each socket: the original changes hands when TLS wraps it, shutting the duplicate
-    shuts the connection all the same.
+    shuts the connection all the same. Where that wakes nobody (Windows), the waits themselves look.
     """
 
     def __init__(self, context: Context) -> None:
@@ -83,8 +84,12 @@ class Link:
             timer.cancel()
 
     def patience(self) -> float:
-        """The time-out for one operation of a socket."""
-        return max(0.0, self.deadline - time.monotonic()) + SLACK_SECONDS
+        """So long an operation of a socket may still take."""
+        return max(0.0, self.deadline - time.monotonic() + SLACK_SECONDS)
+
+    def tls(self) -> ssl.SSLContext:
+        """For connections of this link."""
+        return secure_context(self._go_on)
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection to the first address of ``host`` that answers. Raises Unreachable, Aborted."""
@@ -94,7 +99,8 @@ class Link:
             self.check()
             patience = self.patience() / (len(addresses) - index)  # a silent address leaves time for the next
             try:
-                sock = socket.socket(family, kind, protocol)
+                sock = Patient(family, kind, protocol)
+                sock.give_up = self._go_on
                 try:
                     self._reach(sock, address, patience)
                     self._hold(sock)
@@ -105,7 +111,7 @@ class Link:
                 last = error
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(self.patience())
+            sock.settimeout(SLICE_SECONDS)
             return sock
         raise _unreachable(last) from last
 
@@ -113,6 +119,12 @@ class Link:
         """Raises Aborted if the link was shut."""
         if self.why is not None:
             raise Aborted
+
+    def _go_on(self) -> None:
+        """Raises if there is nothing more to wait for."""
+        self.check()
+        if not self.patience():
+            raise TimeoutError("timed out")
 
     def _resolve(self, host: str, port: int) -> list[Any]:
         try:

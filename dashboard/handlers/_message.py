@@ -2,6 +2,7 @@
 
 import hashlib
 import mimetypes
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,6 +89,8 @@ def _attach(message: EmailMessage, names: Sequence[str]) -> None:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # the end of a pipe or a device may never come
+            raise Failed("mail_attachment_unreadable", path=str(path))
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError as error:

@@ -25,7 +25,14 @@ class Pump:
         if sys.platform != "win32":
             self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"output-{popen.pid}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # no more threads: nobody else would close these
+            self._pipe.close()
+            if sys.platform != "win32":
+                os.close(self._wake_read)
+                os.close(self._wake_write)
+            raise
 
     def finish(self) -> None:
         """After the child's end: what is in the pipe still goes to ``sink``, then reading ends."""
@@ -33,10 +40,12 @@ class Pump:
             from dashboard.handlers._windows_job import cancel_read
 
             self._thread.join(DRAIN_SECONDS)
-            if self._thread.is_alive():
+            self._finished = True  # no read after this; the one under way is cancelled, as soon as it is under way
+            for _try in range(10):
+                if not self._thread.is_alive():
+                    break
                 cancel_read(self._thread.native_id or 0)
-                self._thread.join(DRAIN_SECONDS)
-            self._finished = True
+                self._thread.join(DRAIN_SECONDS / 10)
         else:
             os.close(self._wake_write)
             self._thread.join()
@@ -50,7 +59,7 @@ class Pump:
     if sys.platform == "win32":
 
         def _read(self) -> None:
-            while True:
+            while not self._finished:
                 try:
                     chunk = os.read(self._pipe.fileno(), CHUNK)
                 except OSError:  # cancelled by finish

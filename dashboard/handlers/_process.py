@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import psutil
 
@@ -29,7 +31,8 @@ def child_environment(extra: Mapping[str, str], marker: str) -> dict[str, str]:
 class Tree:
     """A started command. Its standard output and error are one pipe (``popen.stdout``), its input is empty.
 
-    ``stopped`` tells why it was stopped, None if it ended by itself.
+    ``stopped`` tells why it was stopped, None if it ended by itself. In ``with``: if what is inside fails before the
+    command's end, the tree is killed, for nobody else would.
     """
 
     def __init__(self, command: str | Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
@@ -47,10 +50,23 @@ class Tree:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             creationflags=flags)
         self.pid = self.popen.pid
-        self._process = psutil.Process(self.pid)
-        self.create_time = self._process.create_time()
-        if sys.platform == "win32":
-            self._job = self._enter_job()
+        try:
+            self._process = psutil.Process(self.pid)
+            self.create_time = self._process.create_time()
+            if sys.platform == "win32":
+                self._job = self._enter_job()
+        except BaseException:
+            self._discard()
+            raise
+
+    def __enter__(self) -> "Tree":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if kind is not None and not self._ended:
+            self._kill(0.0)
+            self.wait()
 
     def stop(self, why: str, grace: float = processes.GRACE) -> None:
         """Begins to end the whole tree; returns at once, safe from any thread. Only the first call counts, and
@@ -65,10 +81,10 @@ class Tree:
     def wait(self) -> int:
         """Blocks until the command has ended, and if it was stopped, until its tree is gone. The exit code; below
         0 a signal's number. What a command left in the background and was not stopped lives on."""
-        if sys.platform == "win32":
-            self.popen.wait()
-        else:  # left unreaped, so that its number stays its own while the group is signalled
+        if sys.platform == "linux":  # left unreaped, so that its number stays its own while the group is signalled
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        else:  # Python 3.11 has no waitid on macOS
+            self.popen.wait()
         with self._lock:
             self._ended = True
         if self._killer is not None:
@@ -77,6 +93,12 @@ class Tree:
             with contextlib.suppress(OSError):
                 self._job.release()
         return self.popen.wait()
+
+    def _discard(self) -> None:
+        assert self.popen.stdout is not None
+        self.popen.kill()
+        self.popen.stdout.close()
+        self.popen.wait()
 
     if sys.platform == "win32":
 
@@ -100,7 +122,11 @@ class Tree:
     else:
 
         def _kill(self, grace: float) -> None:
-            processes.end(self._find, grace)
+            try:
+                processes.end(self._find, grace)
+            except OSError:  # no descriptor is left to look around with: the group at least
+                with contextlib.suppress(OSError):
+                    os.killpg(self.pid, signal.SIGKILL)
 
         def _find(self, present: processes.Processes) -> set[psutil.Process]:
             found = {self._process} | present.marked(lambda marker: marker == self._marker)

@@ -57,7 +57,7 @@ class _Client(smtplib.SMTP):
         self.local_hostname = f"[IPv6:{name}]" if ":" in name else f"[{name}]"
         if self._ssl:
             self.step = "TLS"
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+            sock = self.link.tls().wrap_socket(sock, server_hostname=host)
         self.step = "greeting"
         return sock
 
@@ -125,7 +125,7 @@ def _start_tls(client: _Client, server: SmtpServer) -> None:
         raise Failed("mail_no_starttls", final=True, host=server.host)
     client.step = "STARTTLS"
     try:
-        client.starttls(context=ssl.create_default_context())
+        client.starttls(context=client.link.tls())
     except smtplib.SMTPResponseException as error:
         raise _Refused(error.smtp_code, _bytes(error.smtp_error)) from error
 
@@ -177,7 +177,7 @@ def _quit(client: _Client) -> None:
     """Courtesy: what the server says to it changes nothing."""
     if client.sock is None:
         return
-    with suppress(smtplib.SMTPException, OSError), client.link.limit(QUIT_SECONDS):
+    with suppress(smtplib.SMTPException, OSError, Aborted), client.link.limit(QUIT_SECONDS):
         client.quit()
 
 
@@ -221,7 +221,7 @@ def _refusal(error: _Refused, step: str, server: SmtpServer) -> Failed:
         return Failed("mail_garbled", error=said, host=server.host, port=server.port, step=step)
     step = "DATA" if step == "dot" else step
     return Failed("mail_refused" if final else "mail_deferred", error=said, final=final, host=server.host, step=step,
-                  code=error.code)
+                  reply=error.code)
 
 
 def _scrub(text: str, server: SmtpServer) -> str:

@@ -19,7 +19,7 @@ ParamsDocument = dict[str, Any]
 @dataclass(frozen=True)
 class Reason:
     """Why a run ended as it did: a code with values, put into words when shown (``REASONS`` of the module that
-    gives it; one message with ``%(name)s`` places a code). Values are plain JSON."""
+    gives it; one message with ``%(name)s`` places a code). Values are plain JSON; none is named ``code``."""
 
     code: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Outcome:
 class Failed(Exception):
     """Raised by a handler: the run is a failure for this reason."""
 
-    def __init__(self, code: str, /, *, error: str | None = None, final: bool = False, **values: Any) -> None:
+    def __init__(self, code: str, *, error: str | None = None, final: bool = False, **values: Any) -> None:
         super().__init__(code)
         self.outcome = Outcome("failure", Reason(code, values), error, final)
 
@@ -48,7 +48,7 @@ class Failed(Exception):
 class Unknown(Failed):
     """Raised by a handler: nobody can tell whether it was done (a mail after its final dot). Never retried."""
 
-    def __init__(self, code: str, /, *, error: str | None = None, **values: Any) -> None:
+    def __init__(self, code: str, *, error: str | None = None, **values: Any) -> None:
         super().__init__(code, error=error, final=True, **values)
         self.outcome = Outcome("unknown", Reason(code, values), error, True)
 
@@ -56,7 +56,7 @@ class Unknown(Failed):
 class TimedOut(Failed):
     """Raised by a handler: a limit of the task's own, shorter than the run's deadline, has passed."""
 
-    def __init__(self, code: str, /, *, error: str | None = None, **values: Any) -> None:
+    def __init__(self, code: str, *, error: str | None = None, **values: Any) -> None:
         super().__init__(code, error=error, **values)
         self.outcome = Outcome("timeout", Reason(code, values), error)
 
@@ -102,16 +102,29 @@ class Context(Protocol):
         Raises Failed (``server_unknown``, ``server_none``)."""
 
 
+def servers_used(handler: "Handler") -> Mapping[str, str]:
+    """Which param names a server of which kind: ``{"smtp": "server"}``. A module says so in ``SERVERS``, if it uses
+    any."""
+    found: Mapping[str, str] = getattr(handler, "SERVERS", {})
+    return found
+
+
 class Handler(Protocol):
     """A module of this package. ``DEFAULTS``: options that differ for this type (``retries``,
     ``timeout_seconds``); ``EXAMPLE``: params accepted as they stand; ``SUMMARY``: one line, marked ``N_``."""
 
-    KEY: str
-    SUMMARY: str
-    EXAMPLE: ParamsDocument
-    DEFAULTS: Mapping[str, int]
-    REASONS: Mapping[str, str]
-    Params: type[Schema]
+    @property
+    def KEY(self) -> str: ...  # read-only members, so that a class's own constants fit, too
+    @property
+    def SUMMARY(self) -> str: ...
+    @property
+    def EXAMPLE(self) -> ParamsDocument: ...
+    @property
+    def DEFAULTS(self) -> Mapping[str, int]: ...
+    @property
+    def REASONS(self) -> Mapping[str, str]: ...
+    @property
+    def Params(self) -> type[Schema]: ...
 
     def run(self, params: ParamsDocument, context: Context) -> Outcome | None:
         """Does it. None is success."""

@@ -6,6 +6,7 @@ fork takes off. A pid alone is never trusted: psutil compares the time of creati
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ MARKER = "DINGSHI_RUN_ID"
 GRACE = 3.0
 """Seconds from asking to killing. With the killing itself it stays below the promised 5 s."""
 _ROUNDS = 25
+_QUIET = 2
+"""Looks in a row that must find nothing: a process that just begins its program shows no environment for a moment."""
 _PAUSE = 0.02
 _SAME_START = 1.5  # seconds: psutil's time of creation follows steps of the wall clock
 
@@ -41,9 +44,15 @@ class Processes:
 
     def known(self, started: Iterable[tuple[int, float]]) -> set[psutil.Process]:
         """Those of ``started`` (pid, time of creation) that still are the same processes."""
-        times = dict(started)
-        return {process for process in self.parents
-                if process.pid in times and abs(process.create_time() - times[process.pid]) < _SAME_START}
+        times: dict[int, list[float]] = {}
+        for pid, at in started:
+            times.setdefault(pid, []).append(at)
+        found = set()
+        for process in self.parents:
+            with contextlib.suppress(psutil.Error, OSError):
+                if any(abs(process.create_time() - at) < _SAME_START for at in times.get(process.pid, ())):
+                    found.add(process)
+        return found
 
     def with_descendants(self, seeds: set[psutil.Process]) -> set[psutil.Process]:
         """``seeds`` and all below them, without ourselves and our ancestors."""
@@ -58,16 +67,28 @@ class Processes:
             if process not in found:
                 found.add(process)
                 waiting += [child for child in children.get(process.pid, ())
-                            if child.pid not in untouchable and child.create_time() >= process.create_time()]
+                            if child.pid not in untouchable and _is_parent(process, child)]
         return found
 
     def _our_line(self) -> set[int]:
-        by_pid = {process.pid: parent for process, parent in self.parents.items()}
-        line, pid = set(), os.getpid()
-        while pid and pid not in line:
-            line.add(pid)
-            pid = by_pid.get(pid, 0)
+        by_pid = {process.pid: process for process in self.parents}
+        line: set[int] = set()
+        process = by_pid.get(os.getpid())
+        while process is not None and process.pid not in line:
+            line.add(process.pid)
+            parent = by_pid.get(self.parents[process])
+            process = parent if parent is not None and _is_parent(parent, process) else None
         return line
+
+
+def _is_parent(parent: psutil.Process, child: psutil.Process) -> bool:
+    """Of two of which the system says so: on Windows the number of a parent that is gone may be another's by now,
+    who is younger than the child."""
+    if sys.platform == "win32":
+        with contextlib.suppress(psutil.Error):
+            return parent.create_time() <= child.create_time()
+        return False
+    return True
 
 
 def snapshot() -> Processes:
@@ -98,9 +119,11 @@ def end(find: Find, grace: float = GRACE) -> int:
     limit = time.monotonic() + grace
     while time.monotonic() < limit and any(alive(process) for process in seen):
         time.sleep(_PAUSE)
+    quiet = 0
     for _round in range(_ROUNDS):  # what forks while it is killed needs more than one
         left = _present(find, seen)
-        if not left:
+        quiet = 0 if left else quiet + 1
+        if quiet == _QUIET:
             break
         for process in left:
             _send(process, psutil.Process.kill)
@@ -126,8 +149,3 @@ def sweep(is_ours: Callable[[str], bool], known: Iterable[tuple[int, float]] = (
     start after a crash, and for a stop. Blocks up to ``grace`` and about a second."""
     started = list(known)
     return end(lambda processes: processes.marked(is_ours) | processes.known(started), grace)
-
-
-def kill_marked(marker: str, grace: float = GRACE) -> int:
-    """Ends what is left of one run; returns how many processes there were."""
-    return sweep(lambda found: found == marker, (), grace)

@@ -3,8 +3,8 @@
 Nothing is ever put into a shell's text. The command, and whatever it starts, ends at the deadline.
 """
 
-import codecs
 import errno
+import os
 import signal
 import sys
 import threading
@@ -17,7 +17,7 @@ from marshmallow import ValidationError, fields
 
 from dashboard.fields import Document, Integer, ListOf, Number, Text, between, clean_text, length, say
 from dashboard.fields import Mapping as MappingField
-from dashboard.handlers._decode import OutputDecoder, machine_encoding
+from dashboard.handlers._decode import OutputDecoder, is_text_encoding, machine_encoding
 from dashboard.handlers._output import Pump
 from dashboard.handlers._process import Tree, child_environment
 from dashboard.handlers.contract import Cancelled, Context, Failed, Outcome, ParamsDocument, Reason, TimedOut
@@ -29,13 +29,20 @@ SUMMARY = N_("Runs a command and records its exit code and output.")
 EXAMPLE: ParamsDocument = {"command": "echo hello"}
 DEFAULTS: Mapping[str, int] = {"retries": 0, "timeout_seconds": 3600}
 REASONS: Mapping[str, str] = {
-    "cmd_exit": N_("The command ended with exit code %(code)s."),
-    "cmd_exit_read_as": N_("The command ended with exit code %(code)s. Its output is not valid UTF-8; it was read as "
-                           "%(encoding)s. If characters are wrong, set encoding."),
-    "cmd_read_as": N_("The output is not valid UTF-8; it was read as %(encoding)s. If characters are wrong, set "
-                      "encoding."),
+    "cmd_done": N_("Exit code %(exit_code)s."),
+    "cmd_done_read_as": N_("Exit code %(exit_code)s. The output is not valid UTF-8; it was read as %(encoding)s. If "
+                           "characters are wrong, set encoding."),
+    "cmd_exit": N_("The command ended with exit code %(exit_code)s."),
+    "cmd_exit_read_as": N_("The command ended with exit code %(exit_code)s. Its output is not valid UTF-8; it was "
+                           "read as %(encoding)s. If characters are wrong, set encoding."),
     "cmd_signal": N_("The command was ended by signal %(signal)s (%(name)s), which did not come from Dingshi."),
+    "cmd_signal_read_as": N_("The command was ended by signal %(signal)s (%(name)s), which did not come from "
+                             "Dingshi. Its output is not valid UTF-8; it was read as %(encoding)s. If characters are "
+                             "wrong, set encoding."),
     "cmd_timeout": N_("The command was still running after its timeout of %(seconds)s seconds and was stopped."),
+    "cmd_timeout_read_as": N_("The command was still running after its timeout of %(seconds)s seconds and was "
+                              "stopped. Its output is not valid UTF-8; it was read as %(encoding)s. If characters "
+                              "are wrong, set encoding."),
     "cmd_not_found": N_("There is no program %(program)s. Check its spelling, give its full path, or install it; if "
                         "it is a command of the shell, write command as one text."),
     "cmd_cwd": N_("There is no folder %(folder)s to start in. Correct cwd, or create the folder."),
@@ -74,7 +81,7 @@ class Command(fields.Field[str | list[str]]):
             except ValidationError as error:
                 errors[index] = list(error.messages)
         if errors:
-            raise ValidationError(errors)  # type: ignore[arg-type]
+            raise ValidationError(errors)
         return [str(argument) for argument in value]
 
     def make_error(self, key: str, **kwargs: Any) -> ValidationError:
@@ -89,14 +96,10 @@ def _variable_name(name: str) -> None:
 
 
 def _text_encoding(name: str) -> None:
-    try:
-        b"".decode(name)
-        codecs.getincrementaldecoder(name)("replace").decode(b"", True)
-    except (LookupError, UnicodeError):
+    if not is_text_encoding(name):
         raise ValidationError(
             gettext("There is no encoding %(name)s. Known are utf-8, gbk, gb18030, big5, cp437 and others.",
-                    name=name)
-        ) from None
+                    name=name))
 
 
 class Params(Document):
@@ -111,10 +114,9 @@ class Params(Document):
     success_codes = ListOf(Integer(validate=between(0, 0xFFFFFFFF)), validate=length(1))
 
 
-def run(params: ParamsDocument, context: Context, *, grace: float = GRACE) -> Outcome | None:
-    """``grace``: seconds between asking the tree to end and killing it."""
-    if context.cancelled.is_set():
-        raise Cancelled
+def run(params: ParamsDocument, context: Context, *, grace: float = GRACE) -> Outcome:
+    """The outcome's reason has the exit code, in success too. ``grace``: seconds between asking the tree to end and
+    killing it."""
     decoder = OutputDecoder(params.get("encoding"), machine_encoding())
 
     def show(chunk: bytes, final: bool = False) -> None:
@@ -122,32 +124,45 @@ def run(params: ParamsDocument, context: Context, *, grace: float = GRACE) -> Ou
         if text:
             context.output(text)
 
-    tree = _start(params, context)
-    pump = Pump(tree.popen, show)
-    context.on_cancel(lambda: tree.stop("cancelled", grace))
-    code = _wait(tree, params.get("timeout"), context, grace)
-    pump.finish()
+    with _start(params, context) as tree:
+        pump = Pump(tree.popen, show)
+        context.started(tree.pid, tree.create_time)
+        context.on_cancel(lambda: tree.stop("cancelled", grace))
+        code = _wait(tree, params.get("timeout"), context, grace)
+        pump.finish()
     show(b"", final=True)
     if tree.stopped == "cancelled":
         raise Cancelled
     if tree.stopped is not None:
-        raise TimedOut("cmd_timeout", seconds=params["timeout"])
+        raise _timed_out(params["timeout"], decoder.read_as)
     return _judge(code, params.get("success_codes", [0]), decoder.read_as)
 
 
 def _start(params: ParamsDocument, context: Context) -> Tree:
     command: str | list[str] = params["command"]
     folder = HOME / params.get("cwd", ".")
-    if not folder.is_dir():
-        raise Failed("cmd_cwd", final=True, folder=str(folder))
+    if _is_missing(folder):
+        raise Failed("cmd_cwd", folder=str(folder))
     if sys.platform == "win32" and is_batch(command):
         raise Failed("cmd_batch", final=True, program=command[0])
+    if context.cancelled.is_set():  # perhaps while the system looked for the folder
+        raise Cancelled
     try:
-        tree = Tree(command, folder, child_environment(params.get("env", {}), context.marker))
+        return Tree(command, folder, child_environment(params.get("env", {}), context.marker))
     except (OSError, ValueError) as error:
         raise _not_started(error, command, folder) from error
-    context.started(tree.pid, tree.create_time)
-    return tree
+
+
+def _is_missing(folder: Path) -> bool:
+    try:
+        return not folder.is_dir()
+    except OSError:  # not even that may be asked: the start itself will tell why
+        return False
+
+
+def shell() -> str:
+    """The program that reads a command given as one text."""
+    return os.environ.get("COMSPEC", "cmd.exe") if sys.platform == "win32" else "/bin/sh"
 
 
 def is_batch(command: str | Sequence[str]) -> bool:
@@ -156,7 +171,7 @@ def is_batch(command: str | Sequence[str]) -> bool:
 
 
 def _not_started(error: OSError | ValueError, command: str | list[str], folder: Path) -> Failed:
-    program = gettext("the shell") if isinstance(command, str) else command[0]
+    program = shell() if isinstance(command, str) else command[0]
     number = getattr(error, "winerror", None)
     if isinstance(error, FileNotFoundError | NotADirectoryError) or number in _WINDOWS_NOT_FOUND:
         return Failed("cmd_not_found", final=True, error=str(error), program=program)
@@ -176,14 +191,22 @@ def _wait(tree: Tree, timeout: float | None, context: Context, grace: float) -> 
         return tree.wait()
 
 
-def _judge(code: int, success: list[int], read_as: str | None) -> Outcome | None:
+def _judge(code: int, success: list[int], read_as: str | None) -> Outcome:
+    note: dict[str, Any] = {} if read_as is None else {"encoding": read_as}
     if code in success:
-        return None if read_as is None else Outcome(reason=Reason("cmd_read_as", {"encoding": read_as}))
+        return Outcome(reason=Reason("cmd_done" if read_as is None else "cmd_done_read_as",
+                                     {"exit_code": code, **note}))
     if code < 0:
-        raise Failed("cmd_signal", signal=-code, name=_signal_name(-code))
-    if read_as is not None:
-        raise Failed("cmd_exit_read_as", code=code, encoding=read_as)
-    raise Failed("cmd_exit", code=code)
+        raise Failed("cmd_signal" if read_as is None else "cmd_signal_read_as", signal=-code,
+                     name=_signal_name(-code), **note)
+    raise Failed("cmd_exit" if read_as is None else "cmd_exit_read_as", exit_code=code, **note)
+
+
+def _timed_out(seconds: float, read_as: str | None) -> TimedOut:
+    shown = int(seconds) if seconds.is_integer() else seconds
+    if read_as is None:
+        return TimedOut("cmd_timeout", seconds=shown)
+    return TimedOut("cmd_timeout_read_as", seconds=shown, encoding=read_as)
 
 
 def _signal_name(number: int) -> str:

@@ -16,6 +16,7 @@ KEY = "send_email"
 SUMMARY = N_("Sends an e-mail.")
 EXAMPLE: ParamsDocument = {"to": "ann@example.com", "title": "Report", "body": "All is well."}
 DEFAULTS: Mapping[str, int] = {"retries": 3, "timeout_seconds": 60}
+SERVERS: Mapping[str, str] = {"smtp": "server"}
 REASONS: Mapping[str, str] = {
     "mail_dns": N_("There is no mail server %(host)s, or the DNS does not answer. Check the host and the network."),
     "mail_refused_connection": N_("The mail server %(host)s takes no connection at port %(port)s. Check host "
@@ -41,8 +42,8 @@ REASONS: Mapping[str, str] = {
                              "mailbox's own settings; some older mailboxes take the login password."),
     "mail_login_exmail": N_("%(host)s refused the login of %(user)s. Use the client password made in the mailbox's "
                             "own settings if secure login is on, else the login password."),
-    "mail_refused": N_("%(host)s refused the mail for good (at %(step)s, code %(code)s)."),
-    "mail_deferred": N_("%(host)s does not take the mail at the moment (at %(step)s, code %(code)s)."),
+    "mail_refused": N_("%(host)s refused the mail for good (at %(step)s, code %(reply)s)."),
+    "mail_deferred": N_("%(host)s does not take the mail at the moment (at %(step)s, code %(reply)s)."),
     "mail_recipients_refused": N_("%(host)s refused these recipients for good: %(refused)s. The others "
                                   "have the mail."),
     "mail_recipients_deferred": N_("%(host)s does not take mail at the moment for: %(deferred)s. The others have "

@@ -1,6 +1,9 @@
 """send_email: what it takes, and what arrives."""
 
+import os
 import re
+import sys
+import threading
 from collections.abc import Iterator
 from email.message import MIMEPart
 from pathlib import Path
@@ -118,6 +121,25 @@ def test_an_attachment_that_cannot_be_read_is_named(
     assert reason is not None and reason.code == code
     assert reason.values["path"] == str(tmp_path / name)
     assert len(server.commands) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
+def test_an_attachment_that_is_no_file_does_not_hold_the_run(server: MailServer, tmp_path: Path) -> None:
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe")
+    caught: list[Failed] = []
+
+    def attach() -> None:
+        try:
+            sent(server, MAIL | {"attachments": [str(tmp_path / "pipe")]})
+        except Failed as failure:
+            caught.append(failure)
+
+    sending = threading.Thread(target=attach, daemon=True)
+    sending.start()
+    sending.join(5)
+    assert not sending.is_alive()
+    assert [str(failure) for failure in caught] == ["mail_attachment_unreadable"]
 
 
 def test_attachments_have_a_limit_together(
