@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from marshmallow import ValidationError
 
 from dashboard import config_file
 from dashboard.config_file import PATHS, Content, Fault
+from dashboard.config_paths import clashes
 from dashboard.config_schema import KEYS, Key, is_loopback, nearest, schema
 from dashboard.errors import SettingsInvalid, flatten
 from dashboard.i18n import gettext
@@ -85,8 +86,9 @@ def load(environ: Mapping[str, str] | None = None, file: Path | None = None, *, 
     values = {**from_file, **from_environment}
     if not wrong:
         merged = _merged(values, root)
-        wrong = [(_variable(fault.key) if fault.key in from_environment else fault.key, fault.text)
-                 for fault in _check_together(merged)]
+        faults = _check_together(merged, values)
+        wrong = _told(_located(content, [fault for fault in faults if fault.key not in from_environment]), source)
+        wrong += [(_variable(fault.key), fault.text) for fault in faults if fault.key in from_environment]
     if not wrong:
         return Settings(**merged, source=source)
     raise _invalid(wrong)
@@ -171,19 +173,14 @@ def _merged(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
     return merged
 
 
-def _check_together(merged: Mapping[str, Any]) -> list[Fault]:
-    """What one setting alone cannot tell."""
+def _check_together(merged: Mapping[str, Any], given: Collection[str]) -> list[Fault]:
+    """What one setting alone cannot tell. ``given``: those that somebody has set."""
     faults = []
     if not merged["login"] and not is_loopback(merged["host"]):
         faults.append(Fault("login", gettext(
             "Without a login the page may only listen on this machine, at 127.0.0.1; the host is %(host)s.",
             host=merged["host"])))
-    files: dict[str, str] = {}
-    for name in ("database", "snapshot", "log_file"):
-        other = files.setdefault(os.path.normcase(merged[name]), name)
-        if other != name:
-            faults.append(Fault(name, gettext("This is the same file as %(other)s.", other=other)))
-    return faults
+    return faults + [Fault(name, text) for name, text in clashes(merged, given)]
 
 
 def _absolute(text: str, root: Path) -> Path:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.i18n import gettext
+from dashboard.toml_words import TOKEN, slip
 
 PATHS = ("data_dir", "database", "snapshot", "log_file", "handler_dir")
 _QUOTED_PATH = re.compile(rf"""\s*["']?(?P<key>{"|".join(PATHS)})["']?\s*=\s*"(?!"")(?P<raw>.*\\.*)"\s*(\#.*)?$""")
 _UNENDED_PATH = re.compile(rf"""\s*["']?(?P<key>{"|".join(PATHS)})["']?\s*=\s*"(?!"")(?P<raw>[^"]*\\[^"]*)$""")
 _TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]")
 _ASSIGNED = re.compile(r"""\s*(?P<name>[\w."'-]+)\s*=""")
-_PLACE = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def read(path: Path) -> Content:
 
 def parse(text: str) -> Content:
     """The content of a settings file's text."""
+    text = text.replace("\r\n", "\n")
     content = Content(faults=_backslash_paths(text), lines=_places(text))
     refused = {fault.line for fault in content.faults}
     # Without the refused lines, which may break those after them, the rest can be checked too.
@@ -60,20 +61,13 @@ def parse(text: str) -> Content:
                    for number, line in enumerate(re.split(r"(?<=\n)", text), 1))
     try:
         content.data = tomllib.loads(rest)
-    except tomllib.TOMLDecodeError as error:
-        content.faults.append(_syntax(str(error), text))
+    except ValueError as error:
+        wrong = slip(error, rest)
+        content.faults.append(Fault("", gettext("This is not TOML: %(words)s", words=wrong.words), wrong.line,
+                                    wrong.column))
     except RecursionError:
         content.faults.append(Fault("", gettext("The values are nested too deeply.")))
     return content
-
-
-def _syntax(words: str, text: str) -> Fault:
-    place = _PLACE.search(words)
-    line, column = len(text.split("\n")) or 1, None
-    if place and place["line"]:
-        line, column = int(place["line"]), int(place["column"])
-    told = words[: place.start()] if place else words
-    return Fault("", gettext("This is not TOML: %(words)s.", words=told), line, column)
 
 
 def _backslash_paths(text: str) -> list[Fault]:
@@ -94,16 +88,26 @@ def _backslash_paths(text: str) -> list[Fault]:
 
 
 def _places(text: str) -> dict[str, int]:
-    """The line of each key, dotted within a table; good enough for messages."""
+    """The line of each key, dotted within a table, and of the tables around it; good enough for messages."""
     places: dict[str, int] = {}
     table = ""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(TOKEN.sub(_one_line, text).split("\n"), 1):
         if header := _TABLE.match(line):
-            table = _plain(header["name"]) + "."
-            places.setdefault(table[:-1], number)
+            name = _plain(header["name"])
+            table = name + "."
         elif assigned := _ASSIGNED.match(line):
-            places.setdefault(table + _plain(assigned["name"]), number)
+            name = table + _plain(assigned["name"])
+        else:
+            continue
+        parts = name.split(".")
+        for count in range(len(parts), 0, -1):
+            places.setdefault(".".join(parts[:count]), number)
     return places
+
+
+def _one_line(token: re.Match[str]) -> str:
+    """A text of several lines holds no keys."""
+    return "\n" * token[0].count("\n") if "\n" in token[0] else token[0]
 
 
 def _plain(name: str) -> str:

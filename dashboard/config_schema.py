@@ -8,7 +8,6 @@ import binascii
 import difflib
 import ipaddress
 import re
-import sys
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,29 +15,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from dashboard.fields import Boolean, Document, Integer, ListOf, Number, Text, between, clean_text, length, say
+from dashboard.config_paths import PathText
+from dashboard.fields import Boolean, Document, Integer, ListOf, Number, Text, between, clean_text, say
 from dashboard.i18n import LANGUAGES, N_, choose, gettext
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII | re.IGNORECASE)
-_DRIVE = re.compile(r"[A-Za-z]:(?P<rooted>[\\/])?")
-
-
-class PathText(Text):
-    """A path as it was written; ``dashboard.config`` makes it absolute."""
-
-    def __init__(self) -> None:
-        super().__init__(line=True, validate=[length(1, 4096), check_path])
-
-
-def check_path(value: str, *, windows: bool = sys.platform == "win32") -> None:
-    """Refuses a path that would mean something else than it says on this system."""
-    drive = _DRIVE.match(value)
-    if value != value.strip():
-        raise ValidationError(gettext("A path may not begin or end with a blank."))
-    if windows and drive and not drive["rooted"]:
-        raise ValidationError(gettext("After the drive a path goes on with a backslash, as in D:\\dingshi."))
-    if not windows and (drive or value.startswith("\\\\")):
-        raise ValidationError(gettext("This is a path of Windows, and this machine does not run Windows."))
 
 
 class ZoneText(Text):

@@ -35,7 +35,7 @@ class NewRun:
 
 @dataclass(slots=True)
 class EndedRun:
-    """How a run ended. ``key`` is its task's; ``last_at`` when it started, for the task's row."""
+    """How a run ended. ``key`` is its task's; ``started_at``: when its handler was called; None: as claimed."""
 
     log_id: int
     key: int
@@ -89,7 +89,8 @@ UPDATE task_log SET result = r.value->>1, started_at = coalesce(r.value->>2, sta
 FROM json_each(?) AS r WHERE task_log.id = r.value->>0"""
 
 _TOLD = """
-UPDATE task SET last_result = r.value->>1, failure_count = failure_count + (r.value->>2)
+UPDATE task SET last_result = r.value->>1, failure_count = failure_count + (r.value->>2),
+  last_run_at = max(last_run_at, r.value->>3)
 FROM json_each(?) AS r WHERE task.key = r.value->>0"""
 
 
@@ -153,8 +154,9 @@ def end_runs(store: Store, runs: list[EndedRun]) -> None:
     store.database.execute_sql(_END, (compact(rows),))
     told: dict[int, list[Any]] = {}
     for run in runs:
-        failures = told.get(run.key, [0, "", 0])[2]
-        told[run.key] = [run.key, run.result, failures + run.failed]
+        _, _, failures, started = told.get(run.key, [0, "", 0, 0])
+        # the claim set last_run_at to its own instant; the run itself began a little later
+        told[run.key] = [run.key, run.result, failures + run.failed, max(started, _ms(run.started_at) or 0)]
     store.database.execute_sql(_TOLD, (compact(list(told.values())),))
 
 

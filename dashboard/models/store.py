@@ -4,9 +4,7 @@ Nothing else opens the file: one plain ``open`` and ``close`` of it inside a pro
 next process to close it deletes a live write-ahead log.
 """
 
-import os
 import sqlite3
-import sys
 import threading
 import time
 import uuid
@@ -21,6 +19,7 @@ from dashboard.i18n import gettext
 from dashboard.models import MODELS, Meta
 from dashboard.models.complaints import busy, damaged, explain, read_only
 from dashboard.models.expressions import FUNCTIONS
+from dashboard.models.store_files import PARTS, file_uri, has_log, place, set_aside_orphans
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 APPLICATION_ID = 0x44534849  # "DSHI": tells our file from another program's, and from an empty one
@@ -49,18 +48,20 @@ class Store:
     """One SQLite file, opened for life. Threads get a connection each; ``reading`` and ``writing`` manage it.
 
     The models are bound to the store opened last in this process. ``busy_seconds``: how long a write waits, for
-    this process's other threads and for other programs together.
+    this process's other threads and for other programs together. ``looking``: nothing is written, neither to the
+    file nor beside it; not for a log that its writer left behind, which must be copied first.
     """
 
-    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS, *, looking: bool = False) -> None:
         self.path = path
         self.busy_seconds = busy_seconds
-        self.database = self._database(path)
+        self.looking = looking
+        self.database = self._database(path, ("ro" if has_log(path) else "closed") if looking else "rw")
         self._write_lock = threading.RLock()
 
-    def _database(self, path: Path) -> SqliteDatabase:
-        database = SqliteDatabase(str(path), pragmas=PRAGMAS, lock_type="IMMEDIATE", timeout=self.busy_seconds,
-                                  autoconnect=False)
+    def _database(self, path: Path, mode: str) -> SqliteDatabase:
+        database = SqliteDatabase(file_uri(path, mode), uri=True, pragmas=PRAGMAS, lock_type="IMMEDIATE",
+                                  timeout=self.busy_seconds, autoconnect=False)
         for name, function in FUNCTIONS.items():
             database.register_function(function, name)
         return database
@@ -74,20 +75,20 @@ class Store:
         fresh = self.path.with_name(f"{self.path.name}.new-{uuid.uuid4().hex}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            database = self._database(fresh)
+            database = self._database(fresh, "rwc")
             with database.bind_ctx(MODELS), database.connection_context():
                 database.pragma("query_only", 0)
                 database.pragma("journal_mode", "wal")
                 database.pragma("application_id", APPLICATION_ID)
                 _migrate(database)
                 Meta.create(name="store_id", value=uuid.uuid4().hex)
-            _set_aside_orphans(self.path)
-            _place(fresh, self.path)
+            set_aside_orphans(self.path)
+            place(fresh, self.path)
         except (OSError, OperationalError) as error:
             raise read_only(self.path, str(error)) from error
         finally:
             with suppress(OSError):
-                for rest in ("", "-wal", "-shm"):
+                for rest in PARTS:
                     fresh.with_name(fresh.name + rest).unlink(missing_ok=True)
 
     def open(self, *, check: bool = False) -> None:
@@ -97,17 +98,20 @@ class Store:
         StoreReadOnly where not even reading works.
         """
         self.database.bind(MODELS)
-        with self._told():
-            self.database.connect(reuse_if_open=True)
-            found = self.database.pragma("application_id")
-        if found != APPLICATION_ID:
+        try:
+            with self._told():
+                self.database.connect(reuse_if_open=True)
+                found = self.database.pragma("application_id")
+            if found != APPLICATION_ID:
+                raise damaged(self.path, gettext("it is empty or belongs to another program"))
+            if not self.looking and self.database.pragma("journal_mode") != "wal":  # a copy is in another mode
+                with self._told(), self._alone():
+                    self.database.pragma("journal_mode", "wal")
+            if check:
+                self.check()
+        except BaseException:
             self.close()
-            raise damaged(self.path, gettext("it is empty or belongs to another program"))
-        if self.database.pragma("journal_mode") != "wal":  # a copy that VACUUM INTO made
-            with self._told(), self._alone():
-                self.database.pragma("journal_mode", "wal")
-        if check:
-            self.check()
+            raise
 
     def check(self) -> None:
         """Looks at every page. Raises StoreDamaged with what SQLite said."""
@@ -124,6 +128,11 @@ class Store:
         """Names of the migrations that this store still lacks."""
         with self.reading():
             return [m.name for m in Runner(self.database, str(MIGRATIONS)).status() if m.path and not m.applied]
+
+    def newer(self) -> list[str]:
+        """Names of its migrations that this program does not know: a newer one made them."""
+        with self.reading():
+            return [m.name for m in Runner(self.database, str(MIGRATIONS)).status() if not m.path]
 
     def migrate(self) -> list[str]:
         """Applies what is pending. The caller holds the instance lock: four at once would crash three."""
@@ -168,7 +177,7 @@ class Store:
     def checkpoint(self) -> None:
         """Moves the write-ahead log into the file while the write lock is held: a commit that races a
         checkpoint can damage the file in SQLite before 3.51.3."""
-        helper = self._database(self.path)
+        helper = self._database(self.path, "rw")
         with self.writing(), helper.connection_context():
             helper.pragma("query_only", 0)
             helper.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")
@@ -209,27 +218,3 @@ def _migrate(database: SqliteDatabase) -> list[str]:
             database.execute_sql(f"DROP TRIGGER IF EXISTS {name}")
             database.execute_sql(f"CREATE TRIGGER {name} {body}")
     return names
-
-
-def _set_aside_orphans(path: Path) -> None:
-    """A write-ahead log whose store is gone would be replayed into the new file of that name."""
-    if path.exists():
-        return
-    for rest in ("-wal", "-shm"):
-        orphan = path.with_name(path.name + rest)
-        if orphan.exists():
-            orphan.replace(path.with_name(f"{path.name}.orphan-{uuid.uuid4().hex}{rest}"))
-
-
-def _place(fresh: Path, path: Path) -> None:
-    """Gives ``fresh`` the name, in one step, unless it is taken."""
-    try:
-        if sys.platform == "win32":
-            fresh.rename(path)
-            return
-        os.link(fresh, path)
-    except FileExistsError:
-        return
-    except OSError:  # a file system without hard links
-        if not path.exists():
-            fresh.rename(path)

@@ -4,7 +4,7 @@ it would be is shown where that can be guessed. Lines and columns count characte
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from marshmallow import ValidationError
@@ -13,6 +13,7 @@ from dashboard.fields import MOST_LEVELS
 from dashboard.i18n import N_, gettext
 from dashboard.schemas.json_size import PARAMS_BYTES
 from dashboard.schemas.loose_json import read_loosely
+from dashboard.toml_words import FULL_WIDTH
 
 MOST_DIGITS = 300
 MOST_SHOWN = 2000
@@ -39,15 +40,14 @@ _OBJECT = N_("Line %(line)s, column %(column)s: an object is expected: names and
              "{\"name\": \"value\"}.")
 _TWICE = N_("Line %(line)s, column %(column)s: the name %(name)s stands twice in the same object.")
 _DEEP = N_("Line %(line)s, column %(column)s: values are nested more than %(levels)s levels deep.")
-_NO_NUMBER = N_("Line %(line)s, column %(column)s: %(number)s is no JSON number; NaN and infinity do not exist there.")
+_NO_NUMBER = N_("Line %(line)s, column %(column)s: %(number)s is no JSON number; NaN and infinity do not exist "
+                "there.")
 _LARGE = N_("Line %(line)s, column %(column)s: this number is too large.")
 _CHINESE = N_("Line %(line)s, column %(column)s: %(found)s is Chinese punctuation; JSON takes only %(wanted)s.")
 
 # What reads well-formed JSON as the decoder does, word by word.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(?P<key>[ \t\n\r]*:)?|[{}\[\]]|NaN|-?Infinity|'
                     r"(?P<number>-?(?:0|[1-9][0-9]*)(?P<fraction>(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?))", re.DOTALL)
-_FULL_WIDTH: Mapping[str, str] = {"｛": "{", "｝": "}", "【": "[", "】": "]", "：": ":", "，": ",", "、": ",",
-                                  **dict.fromkeys("“”‘’＂", '"')}
 _BLANK = re.compile(r"[ \t\n\r]*")
 
 
@@ -65,8 +65,8 @@ class _Refused(Exception):
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """The object that ``text`` is. Raises marshmallow's ValidationError; its messages name line and column, say what is
-    expected there, and show the JSON it would be if ``suggest`` knows."""
+    """The object that ``text`` is. Raises marshmallow's ValidationError; its messages name line and column, say what
+    is expected there, and show the JSON it would be if ``suggest`` knows."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > PARAMS_BYTES:
         raise ValidationError(gettext("The JSON is %(size)s bytes long; at most %(most)s are allowed.", size=size,
@@ -82,9 +82,9 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def suggest(text: str) -> str | None:
-    """The JSON object that somebody meant by ``{to="xxx"}``, a Python dict, bare names, Chinese punctuation, commas too
-    many or too few; a text that ``parse_object`` takes. None if ``text`` is such an object already, or nobody can
-    tell."""
+    """The JSON object that somebody meant by ``{to="xxx"}``, a Python dict, bare names, Chinese punctuation, commas
+    forgotten or left before a bracket; a text that ``parse_object`` takes. None if ``text`` is such an object
+    already, or nobody can tell."""
     if len(text) > PARAMS_BYTES:
         return None
     try:
@@ -106,8 +106,8 @@ def suggest(text: str) -> str | None:
 
 
 def decode(text: str, levels: int = MOST_LEVELS) -> Any:
-    """Any JSON value. Strict: no name twice in an object, no NaN, no infinity (``1e999`` included), at most ``levels``
-    brackets open at once. Raises JsonFault."""
+    """Any JSON value. Strict: no name twice in an object, no NaN, no infinity (``1e999`` included), whole numbers of
+    at most 300 digits, at most ``levels`` brackets open at once. Raises JsonFault."""
     return _decode(text.removeprefix("\ufeff"), levels)
 
 
@@ -154,8 +154,8 @@ def _syntax(error: json.JSONDecodeError, text: str) -> JsonFault:
         return JsonFault(_SYNTAX["Illegal trailing comma"], text, len(before) - 1)
     found = text[at : at + 1]
     if error.msg.startswith("Expecting"):
-        if found in _FULL_WIDTH:
-            return JsonFault(_CHINESE, text, at, found=found, wanted=_FULL_WIDTH[found])
+        if found in FULL_WIDTH:
+            return JsonFault(_CHINESE, text, at, found=found, wanted=FULL_WIDTH[found])
         if found == "'":
             return JsonFault(_SINGLE, text, at)
     for beginning, message in _SYNTAX.items():
@@ -177,9 +177,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
+    if _is_long(digits):
         raise _Refused
     return int(digits)
+
+
+def _is_long(digits: str) -> bool:
+    return len(digits.removeprefix("-")) > MOST_DIGITS
 
 
 def _number(digits: str) -> float:
@@ -207,5 +211,5 @@ def _refusals(text: str, levels: int) -> Iterator[JsonFault]:
             inside[-1].add(name)
         elif word.endswith(("NaN", "Infinity")):
             yield JsonFault(_NO_NUMBER, text, at, number=word)
-        elif token["number"] and (not math.isfinite(float(word)) if token["fraction"] else len(word) > MOST_DIGITS):
+        elif token["number"] and (not math.isfinite(float(word)) if token["fraction"] else _is_long(word)):
             yield JsonFault(_LARGE, text, at)

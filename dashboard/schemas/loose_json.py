@@ -4,15 +4,14 @@ import json
 import re
 from typing import Any
 
-_PLAIN = str.maketrans({"｛": "{", "｝": "}", "【": "[", "】": "]", "：": ":", "，": ",", "；": ",", "＝": "=",
-                        ";": ",", "、": ","})
+from dashboard.toml_words import FULL_WIDTH, WINDOWS_PATH
+
+_PLAIN = str.maketrans({**{mark: plain for mark, plain in FULL_WIDTH.items() if plain != '"'}, "；": ",", ";": ","})
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "”": "”", "＂": "＂", "「": "」"}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
 _BARE = re.compile(r"[^\s{}\[\],:=\"'“”‘’＂「」｛｝【】：，；＝;、]+")
 _WORDS: dict[str, Any] = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\"'\\/bfnrt])")
-_PATH = re.compile(r"(?<![^\W_])[A-Za-z]:\\(?!\\)|^\\\\[\w.-]+\\(?!\\)", re.ASCII)
-"""Of Windows, each backslash typed once: ``C:\\temp``, ``\\\\server\\tools``."""
 
 
 class _Unclear(Exception):
@@ -120,7 +119,7 @@ class _Reader:
                 return chr(int(mark[1:], 16))
             return {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}.get(mark, mark)
 
-        if _PATH.search(inner):
+        if WINDOWS_PATH.search(inner):
             return inner
         text = _ESCAPE.sub(meant, inner)
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")  # \\u pairs become one
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")  # halves meet

@@ -3,101 +3,133 @@
 import platform
 import shutil
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime
 
 from dashboard.config import Settings
-from dashboard.engine import snapshot
 from dashboard.engine.lock import holder
 from dashboard.errors import DingshiError
 from dashboard.i18n import gettext
-from dashboard.services import store_service
+from dashboard.services import doctor_store
+from dashboard.services.finding import Finding
 
-Level = Literal["ok", "warning", "problem"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """``code`` for programs; ``remedy`` may be ''."""
-
-    code: str
-    level: Level
-    text: str
-    remedy: str = ""
+__all__ = ["Finding", "diagnose"]
 
 
 def diagnose(settings: Settings) -> list[Finding]:
-    """Every check, in a fixed order."""
-    checks: tuple[Callable[[Settings], Finding], ...] = (_versions, _settings, _space, _store, _snapshot, _scheduler,
-                                                         _mail)
-    return [check(settings) for check in checks]
+    """Every check, in a fixed order. One that fails itself is a problem, and the others go on."""
+    checks: tuple[tuple[str, Callable[[Settings], list[Finding]]], ...] = (
+        ("versions", _versions), ("sqlite", _sqlite), ("settings", _settings), ("zone", _zone), ("folder", _folder),
+        ("log", _log), ("space", _space), ("store", doctor_store.store), ("snapshot", doctor_store.snapshots),
+        ("backup", doctor_store.backups), ("scheduler", _scheduler), ("mail", _mail))
+    found: list[Finding] = []
+    for code, check in checks:
+        try:
+            found += check(settings)
+        except (OSError, DingshiError) as error:
+            found.append(Finding(code, "problem", gettext("This could not be looked at: %(error)s", error=error),
+                                 gettext("Check that the folder is there and that this user may read it.")))
+    return found
 
 
-def _versions(settings: Settings) -> Finding:
-    text = gettext("Python %(python)s, SQLite %(sqlite)s, %(system)s", python=platform.python_version(),
-                   sqlite=sqlite3.sqlite_version, system=platform.platform(terse=True))
-    if sys.version_info < (3, 11):
-        return Finding("versions", "problem", text, gettext("Install Python 3.11 or newer."))
-    return Finding("versions", "ok", text)
+def _versions(settings: Settings) -> list[Finding]:
+    return [Finding("versions", "ok", gettext(
+        "Python %(python)s, SQLite %(sqlite)s, %(system)s", python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version, system=platform.platform(terse=True)))]
 
 
-def _settings(settings: Settings) -> Finding:
-    source = str(settings.source) if settings.source else gettext("no file, defaults")
-    return Finding("settings", "ok", gettext("Settings: %(source)s; time zone %(zone)s", source=source,
-                                             zone=settings.timezone.key))
+def _sqlite(settings: Settings) -> list[Finding]:
+    """Nothing is said of a version without the fault."""
+    if not has_reset_fault(sqlite3.sqlite_version_info):
+        return []
+    return [Finding("sqlite", "warning", gettext(
+        "SQLite %(version)s can damage a store when a commit of one program meets a checkpoint of another. Dingshi "
+        "does both under one lock, so that its own processes cannot meet so.", version=sqlite3.sqlite_version),
+        gettext("Let no other program write to the store. SQLite 3.51.3, 3.50.7 and 3.44.6 are free of this fault; a "
+                "newer Python brings one of them."))]
 
 
-def _space(settings: Settings) -> Finding:
-    folder = next((path for path in (settings.database.parent, *settings.database.parent.parents) if path.exists()))
+def has_reset_fault(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the fault by which a write-ahead log is reset too early."""
+    mended: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
+    return (3, 7, 0) <= version < mended.get(version[:2], (3, 51, 3))
+
+
+def _settings(settings: Settings) -> list[Finding]:
+    source = settings.source
+    found = [Finding("settings", "ok", gettext(
+        "Settings: %(source)s", source=source if source else gettext("no file, defaults")))]
+    secret = any(server.password for server in settings.smtp.values())
+    if source and secret and sys.platform != "win32" and source.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        found.append(Finding("settings", "warning", gettext(
+            "%(path)s holds passwords, and other users of this machine may read it.", path=source),
+            f'chmod 600 "{source}"'))
+    if settings.handler_dir and not settings.handler_dir.is_dir():
+        found.append(Finding("settings", "warning", gettext(
+            "There is no folder %(path)s (handler_dir).", path=settings.handler_dir),
+            gettext("Create it, or correct the setting.")))
+    return found
+
+
+def _zone(settings: Settings) -> list[Finding]:
+    now = datetime.now(UTC)
+    local, there = now.astimezone(), now.astimezone(settings.timezone)
+    text = gettext("Times are those of %(zone)s, where it is %(now)s.", zone=settings.timezone.key,
+                   now=f"{there:%Y-%m-%d %H:%M:%S}")
+    if local.utcoffset() != there.utcoffset():
+        text += " " + gettext("The clock of this machine shows %(now)s.", now=f"{local:%H:%M}")
+    return [Finding("zone", "ok", text)]
+
+
+def _folder(settings: Settings) -> list[Finding]:
+    paths = [settings.database.parent, settings.database, settings.snapshot, settings.snapshot.parent]
+    wrong = doctor_store.unwritable(paths)
+    if not wrong:
+        return [Finding("folder", "ok", gettext("Data folder: %(path)s", path=settings.database.parent))]
+    return [Finding("folder", "problem", gettext("%(path)s may not be written by this user.", path=path), gettext(
+        "Give the user who runs Dingshi write permission on it, or choose another data_dir.")) for path in wrong]
+
+
+def _log(settings: Settings) -> list[Finding]:
+    wrong = doctor_store.unwritable([settings.log_file, settings.log_file.parent])
+    if settings.log_file.is_dir() or wrong:
+        return [Finding("log", "problem", gettext("The log %(path)s may not be written by this user.",
+                                                  path=settings.log_file), gettext(
+            "Give the user who runs Dingshi write permission on it and its folder, or choose another log_file."))]
+    return [Finding("log", "ok", gettext("Log: %(path)s", path=settings.log_file))]
+
+
+def _space(settings: Settings) -> list[Finding]:
+    folder = next(path for path in (settings.database.parent, *settings.database.parent.parents) if path.exists())
     free = shutil.disk_usage(folder).free // 2**20
     text = gettext("%(free)s MB free for %(path)s", free=free, path=folder)
     if free < settings.min_free_mb:
-        return Finding("space", "problem", text, gettext("No run is started below %(least)s MB (MIN_FREE_MB). Make "
-                                                         "room.", least=settings.min_free_mb))
-    return Finding("space", "ok", text)
+        return [Finding("space", "problem", text, gettext("No run is started below %(least)s MB (MIN_FREE_MB). Make "
+                                                          "room.", least=settings.min_free_mb))]
+    return [Finding("space", "ok", text)]
 
 
-def _store(settings: Settings) -> Finding:
-    if not settings.database.exists():
-        try:
-            store_service.refuse_if_lost(settings)
-        except DingshiError as error:
-            return Finding("store", "problem", str(error))
-        return Finding("store", "warning", gettext("There is no store yet at %(path)s.", path=settings.database),
-                       "python run.py init")
-    try:
-        with closing(store_service.open_for_reading(settings)) as store:
-            store.check()
-    except DingshiError as error:
-        return Finding("store", "problem", str(error), store_service.remedy(settings))
-    return Finding("store", "ok", gettext("The store is whole: %(path)s", path=settings.database))
-
-
-def _snapshot(settings: Settings) -> Finding:
-    if not settings.snapshot.exists():
-        return Finding("snapshot", "ok", gettext("No snapshot yet at %(path)s.", path=settings.snapshot))
-    try:
-        count = len(snapshot.read(settings.snapshot)["tasks"])
-    except (snapshot.SnapshotBad, OSError) as error:
-        return Finding("snapshot", "warning", gettext("The snapshot %(path)s cannot be used: %(error)s",
-                                                      path=settings.snapshot, error=error),
-                       gettext("A running scheduler writes a new one at the next change."))
-    return Finding("snapshot", "ok", gettext("The snapshot holds %(count)s tasks: %(path)s", count=count,
-                                             path=settings.snapshot))
-
-
-def _scheduler(settings: Settings) -> Finding:
+def _scheduler(settings: Settings) -> list[Finding]:
     owner = holder(settings.database) if settings.database.parent.exists() else None
     if owner is None:
-        return Finding("scheduler", "warning", gettext("No scheduler is running."), "python run.py")
-    return Finding("scheduler", "ok", gettext("A scheduler is running."))
+        return [Finding("scheduler", "warning", gettext("No scheduler is running."), "python run.py")]
+    if owner.pid is None or owner.started is None:
+        return [Finding("scheduler", "ok", gettext("A scheduler is running."))]
+    since = f"{owner.started.astimezone(settings.timezone):%Y-%m-%d %H:%M:%S}"
+    return [Finding("scheduler", "ok", gettext("A scheduler is running (process %(pid)s, since %(since)s).",
+                                               pid=owner.pid, since=since))]
 
 
-def _mail(settings: Settings) -> Finding:
-    if settings.smtp:
-        return Finding("mail", "ok", gettext("Mail servers: %(names)s", names=", ".join(sorted(settings.smtp))))
-    return Finding("mail", "warning", gettext("No mail server is set up, so send_email cannot send."),
-                   gettext("Add [smtp.NAME] to dingshi.toml; see docs/settings.md."))
+def _mail(settings: Settings) -> list[Finding]:
+    servers = settings.smtp
+    if not servers:
+        return [Finding("mail", "warning", gettext("No mail server is set up, so send_email cannot send."),
+                        gettext("Add [smtp.NAME] to dingshi.toml; see docs/settings.md."))]
+    text = gettext("Mail servers: %(names)s", names=", ".join(
+        f"{name} ({server.host}:{server.port}, {server.security})" for name, server in sorted(servers.items())))
+    if len(servers) > 1 and not any(server.default for server in servers.values()):
+        return [Finding("mail", "warning", text, gettext(
+            "None of them is the default: tasks that name no server fail. Write default = true with one."))]
+    return [Finding("mail", "ok", text)]

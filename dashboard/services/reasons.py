@@ -20,6 +20,7 @@ REASONS = {
     "down": N_("The scheduler was not running."),
     "late": N_("The machine slept, its clock was changed, or it was too busy."),
     "disk": N_("The disk was nearly full."),
+    "store": N_("The store could not be written."),
     "request_old": N_("The request was more than an hour old when the scheduler started."),
     "type_unknown": N_("There is no task type %(type)s."),
     "params": N_("The params do not fit the task type."),

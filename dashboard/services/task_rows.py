@@ -61,8 +61,6 @@ def _tell_passed(task: Task, zone: ZoneInfo, now: datetime) -> None:
     if passed is None:
         return
     covers: dict[str, Any] = {"count": passed.count, "first": iso(passed.first), "last": iso(passed.last)}
-    if passed.capped:
-        covers["more"] = True
     (TaskLog.insert(
         task_key=task.key, task_id=task.id, task_type=task.type, trigger=task.trigger, params=task.params,
         options=task.options, result="skipped", reason={"code": "paused" if task.paused else "changed"},

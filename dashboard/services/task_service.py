@@ -25,7 +25,7 @@ from dashboard.triggers.contract import Preview
 log = logging.getLogger("dingshi.tasks")
 FIXED = ("id", "type")
 ROWS_AT_ONCE = 200
-TRIES = 20
+TRIES = 4
 PREVIEWS = 100
 
 
@@ -81,20 +81,22 @@ class TaskService:
         Raises Invalid (another id or type is one), NotFound, Conflict."""
         if not isinstance(changes, dict):
             raise Invalid({"task": [gettext("An object with named values is expected.")]})
-        for _ in range(TRIES):
+        for tries in range(1, TRIES + 1):
             now = whole_ms(self.clock.now())
             with self.store.reading():
                 seen = self._row(task_id)
-            if updated_at is not None and whole_ms(updated_at) != seen.updated_at:
-                break
+            self._refuse_stale(seen, updated_at)
             data = self._merged(seen, changes, now)  # may search a calendar for a while: outside the transaction
             with self.store.writing():
                 task = self._row(task_id)
                 if (task.key, task.revision) != (seen.key, seen.revision):
-                    continue
+                    if tries < TRIES:
+                        continue
+                    self._refuse_stale(task, updated_at)
+                    data = self._merged(task, changes, now)  # others are at it all the time: nobody waits for ever
                 changed = change(task, data, self.zone, now)
-            return self._told("changed", task, changed)
-        raise Conflict(gettext("The task %(id)s was changed by somebody else meanwhile.", id=task_id))
+            break
+        return self._told("changed", task, changed)
 
     def delete(self, task_id: str) -> None:
         """The task goes, queued runs become cancelled, a running one ends; the log stays. Raises NotFound."""
@@ -167,6 +169,10 @@ class TaskService:
         if errors:
             raise Invalid(errors)
         return iter(loaded.values())
+
+    def _refuse_stale(self, task: Task, updated_at: datetime | None) -> None:
+        if updated_at is not None and whole_ms(updated_at) != task.updated_at:
+            raise Conflict(gettext("The task %(id)s was changed by somebody else meanwhile.", id=task.id))
 
     def _refuse_taken(self, ids: Sequence[str]) -> None:
         for part in _parts(ids):

@@ -168,7 +168,7 @@ def test_a_long_fraction_is_no_fault_beside_many_brackets() -> None:
     assert parse_object(text)["a"][-1] == pytest.approx(1 / 9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(VALUES, st.sampled_from([None, 1]), st.booleans())
 @example({"": {"": [[], {}]}}, None, True)
 def test_any_json_value_comes_back_as_it_went(value: Any, indent: int | None, ascii_only: bool) -> None:
@@ -210,7 +210,7 @@ def test_any_text_is_what_python_reads_or_refused(text: str) -> None:
         assert meant.encode("utf-8")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.dictionaries(st.text(LETTERS, max_size=8), VALUES, min_size=1, max_size=4), st.data())
 def test_the_place_is_where_python_stopped_reading(value: dict[str, Any], data: st.DataObject) -> None:
     text = json.dumps(value, indent=data.draw(st.sampled_from([None, 2])), ensure_ascii=False)
