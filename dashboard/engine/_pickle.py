@@ -15,8 +15,12 @@ from typing import Any, NoReturn
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
 """Nesting that is written and read: far from where Python's pickler and unpickler give up."""
+MAX_VALUES = 4_000_000
+"""Keys and values, some 40 a task. A file could hold one in each byte, and each takes seventy in memory."""
+MAX_OPCODES = 3 * MAX_VALUES
 _MARK = b"#dingshi1 sha256="
 _FOOT = re.compile(rb"#dingshi1 sha256=([0-9a-f]{64})\n\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FOOT_BYTES = len(_MARK) + 64 + 1
 _MAX_INT_BYTES = 64
 _ALLOWED = frozenset({
@@ -26,6 +30,8 @@ _ALLOWED = frozenset({
 })
 """What the stock pickler emits at protocol 4 for plain data. Not among them: PUT and its kind (a memo index takes
 memory at will), everything that imports, calls or builds, and every length of 8 bytes except FRAME's."""
+
+_NO_VALUE = frozenset({"PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "SETITEM", "SETITEMS", "APPEND", "APPENDS"})
 
 
 class Refused(Exception):
@@ -79,10 +85,14 @@ def _check_opcodes(body: bytes) -> None:
     """Walks the opcodes without running any. Sizes are checked against the bytes there are before anything is
     read (``pickletools`` does so for strings), so what is held at a time is never more than the file."""
     end = -1
-    for opcode, argument, position in pickletools.genops(body):
+    values = 0
+    for count, (opcode, argument, position) in enumerate(pickletools.genops(body)):
         name = opcode.name
         if name not in _ALLOWED:
             raise Refused(f"opcode {name} at byte {position}")
+        values += name not in _NO_VALUE
+        if values > MAX_VALUES or count > MAX_OPCODES:
+            raise Refused(f"more than {MAX_VALUES} values")
         if position == 0 and (name != "PROTO" or argument != 4):
             raise Refused("not protocol 4")
         if name == "PROTO" and position:
@@ -104,21 +114,34 @@ def _check_plain(value: Any) -> None:
     """
     seen: set[int] = set()
     level = [value]
+    count = 0
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []
+        count += len(level)
         for item in level:
             if type(item) in (dict, list):
                 if id(item) in seen:
                     raise ValueError("a container that is held twice")
                 seen.add(id(item))
                 below.extend(item.values() if type(item) is dict else item)
-                if type(item) is dict and not all(type(key) is str for key in item):
-                    raise ValueError("a key that is no text")
+                if type(item) is dict:
+                    count += len(item)
+                    if not all(type(key) is str and _is_text(key) for key in item):
+                        raise ValueError("a key that is no text")
+            elif type(item) is str and not _is_text(item):
+                raise ValueError("text that no store takes")
             elif item is not None and type(item) not in (str, int, float, bool):
                 raise ValueError(f"{type(item).__name__} is not plain data")
             elif type(item) is int and item.bit_length() > _MAX_INT_BYTES * 8 - 1:
                 raise ValueError("a number too long")
+        if count > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values")
         if not below:
             return
         level = below
     raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be stored and printed: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and (text.isascii() or _SURROGATE.search(text) is None)

@@ -12,7 +12,8 @@ from dashboard.models.store import Store
 
 
 class Arrivals:
-    """The ledger's thread alone. ``refused``: requested runs, by log id, that may not start."""
+    """The ledger's thread alone. ``refused``: requested runs, by log id, that may not start. ``attempts``: rows of
+    next attempts that were made and have no place yet."""
 
     def __init__(self, board: Board, book: TaskBook, runner: Runner, clock: Clock) -> None:
         self.board = board
@@ -20,6 +21,7 @@ class Arrivals:
         self.runner = runner
         self.clock = clock
         self.refused: dict[int, Run] = {}
+        self.attempts: list[int] = []
 
     def apply(self, changes: Changes) -> None:
         """What the table told."""
@@ -49,11 +51,12 @@ class Arrivals:
         for run in self.board.matured(now):
             self.place(run)
 
-    def retries(self, store: Store, log_ids: list[int]) -> None:
-        """Rows of next attempts, just made."""
-        if log_ids:
+    def retries(self, store: Store) -> None:
+        """Next attempts get their place; when they cannot be read now, the next look tries again."""
+        if self.attempts:
             with store.reading():
-                rows = list(TaskLog.select().where(TaskLog.id.in_(log_ids)))
+                rows = list(TaskLog.select().where(TaskLog.id.in_(self.attempts)))
+            self.attempts = []
             for row in rows:
                 self.place(run_of(row))
 

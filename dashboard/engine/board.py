@@ -64,11 +64,13 @@ class Board:
     def pause(self, key: int) -> None:
         """What the task has queued waits until it is resumed; what somebody asked for runs all the same."""
         ready = [run for run in self.ready if run.key == key and run.cause != "manual"]
+        waiting = self._waiting.pop(key, deque())
+        self._waiting[key] = deque(run for run in waiting if run.cause == "manual")
+        for run in (*ready, *(run for run in waiting if run.cause != "manual")):
+            self.hold(run)
         for run in ready:
             self.ready.remove(run)
-            self.active[key] -= 1
-        for run in (*ready, *self._waiting.pop(key, ())):
-            self.hold(run)
+        self._less(key, len(ready))
 
     def release(self, key: int) -> list[Run]:
         """Takes what was held: the task is no longer paused."""
@@ -98,27 +100,30 @@ class Board:
 
     def ended(self, key: int) -> None:
         """One active run of this task is over; the next one waiting becomes ready."""
-        self.active[key] -= 1
-        if self.active[key] <= 0:
-            del self.active[key]
-            waiting = self._waiting.get(key)
-            if waiting:
-                run = waiting.popleft()
-                self.active[key] += 1
-                self.ready.append(run)
-            if not waiting:
-                self._waiting.pop(key, None)
+        self._less(key, 1)
 
     def forget(self, keys: Iterable[int]) -> None:
         """Tasks that are gone: nothing of theirs starts any more (their rows are cancelled already)."""
         gone = set(keys)
-        for run in [run for run in self.ready if run.key in gone]:
-            self.ready.remove(run)
-            self._known.discard(run.log_id)
-            self.active[run.key] -= 1
         for key in gone:
             for run in (*self._waiting.pop(key, ()), *self._held.pop(key, ())):
                 self._known.discard(run.log_id)
+        for run in [run for run in self.ready if run.key in gone]:
+            self.ready.remove(run)
+            self._known.discard(run.log_id)
+            self._less(run.key, 1)
         self._known.difference_update(log_id for _, log_id, run in self._delayed if run.key in gone)
         self._delayed = [entry for entry in self._delayed if entry[2].key not in gone]
         heapq.heapify(self._delayed)
+
+    def _less(self, key: int, count: int) -> None:
+        """So many fewer are active; when none is, the next one waiting becomes ready."""
+        self.active[key] -= count
+        waiting = self._waiting.get(key)
+        if self.active[key] <= 0:
+            del self.active[key]
+            if waiting:
+                self.active[key] = 1
+                self.ready.append(waiting.popleft())
+        if not waiting:
+            self._waiting.pop(key, None)

@@ -58,6 +58,14 @@ def definition(row: Task, zone: ZoneInfo) -> Definition:
         timetable=triggers.build(row.trigger, zone, row.anchor_at), next_run_at=row.next_run_at)
 
 
+def unscheduled(row: Task) -> Definition:
+    """A task whose definition cannot be read: it runs when somebody asks, and never by itself."""
+    return Definition(
+        key=row.key, id=row.id, type=row.type, trigger={"type": ""}, params=row.params,
+        options=effective({}, handlers.find(row.type)), paused=row.paused, revision=row.revision,
+        timetable=None, next_run_at=None)
+
+
 def run_of(row: TaskLog) -> Run:
     """A run as its row tells it."""
     return Run(

@@ -34,10 +34,21 @@ def plan(task: Definition, now: datetime, grace: timedelta) -> Plan | None:
     return Plan(passed.last, "schedule" if in_time else "catchup", _before_last(task, passed), upcoming)
 
 
+def plan_known(task: Definition, now: datetime, grace: timedelta) -> Plan | None:
+    """The same without the timetable, when that fails: of the one due time that is known; none follows."""
+    at = task.next_run_at
+    if at is None or at > now or task.paused:
+        return None
+    in_time = now - at <= grace
+    if not in_time and task.options["missed"] == "skip":
+        return Plan(None, "schedule", Missed(1, at, at), None)
+    return Plan(at, "schedule" if in_time else "catchup", None, None)
+
+
 def _before_last(task: Definition, passed: Missed) -> Missed | None:
     if passed.count < 2 or task.timetable is None:
         return None
     earlier = task.timetable.passed(passed.first, passed.last - timedelta(microseconds=1))
     if earlier is None:
         return None
-    return Missed(passed.count - 1, earlier.first, earlier.last, passed.capped)
+    return Missed(passed.count - 1, earlier.first, earlier.last)

@@ -12,6 +12,7 @@ from dashboard.config import Settings
 from dashboard.engine import retention, snapshot
 from dashboard.engine.definition import Run
 from dashboard.engine.disk import Disk
+from dashboard.engine.files import remove_leftovers
 from dashboard.engine.idle_monitor import IdleMonitor
 from dashboard.engine.idle_source import Source, find_source
 from dashboard.engine.inbox import Inbox
@@ -71,14 +72,14 @@ class Engine:
         self.lock.acquire(self.port)
         try:
             left = self._prepare()
+            self.scheduler.start(paused=True)
+            self.ledger.load(left.runs)
+            self._seed_idle()
+            for part in (self.watchdog, self.keeper, self.snapshotter, self.idle, self.ledger):
+                part.start()
         except BaseException:
-            self.lock.release()
+            self._leaving.undo()
             raise
-        self.scheduler.start(paused=True)
-        self.ledger.load(left.runs)
-        self._seed_idle()
-        for part in (self.watchdog, self.keeper, self.snapshotter, self.idle, self.ledger):
-            part.start()
         self.scheduler.resume()
         self.snapshotter.touch_definition()
         log.info("scheduler started pid=%d store=%s tasks=%d workers=%d zone=%s", os.getpid(), self.store.path,
@@ -95,7 +96,8 @@ class Engine:
 
     def stop(self, grace_seconds: float = 8.0) -> None:
         """No new claims; running runs may end by themselves for ``grace_seconds``, are asked to, are killed. Returns
-        after at most that and 3 s; every row then tells how its run ended."""
+        after at most that and 3 s (longer while another program keeps the store locked); every row then tells how
+        its run ended. Does nothing before ``start`` and the second time."""
         self._leaving.stop(grace_seconds)
 
     def abort(self) -> None:
@@ -110,7 +112,7 @@ class Engine:
             "last_tick_seconds": round(tick, 3),
             "now": iso(self.clock.now()),
             "tasks": len(self.book.by_key),
-            "broken": {**self.book.broken, **dict.fromkeys(self.scheduler.broken, "trigger")},
+            "broken": self._broken(),
             "runs": {**self.runner.status(), "queued": self.ledger.board.queued()},
             "problem": self.ledger.problem,
             "disk_low": self.ledger.disk.is_low,
@@ -118,8 +120,15 @@ class Engine:
             "idle": self.idle.status(),
         }
 
+    def _broken(self) -> dict[str, str]:
+        """Why tasks, by id, have no due times any more."""
+        found = {**dict(self.scheduler.broken), **dict(self.book.broken)}
+        tasks = dict(self.book.by_key)
+        return {tasks[key].id: why for key, why in found.items() if key in tasks}
+
     def _prepare(self) -> Left:
         self.store.probe()
+        remove_leftovers(self.settings.snapshot)
         reconcile(self.store, self.settings.snapshot)
         self._store_id = self.store.meta("store_id")
         left = recover(self.store, whole_ms(self.clock.now()))

@@ -14,7 +14,8 @@ RETRY_SECONDS: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.8)
 def write_atomically(path: Path, data: bytes, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Puts ``data`` in the place of ``path``, mode 0600, on the disk when this returns. Raises OSError; the old
     content is then still there. Processes may do so at the same time: each has its own temporary name."""
-    if path.exists() and not os.access(path, os.W_OK):  # a folder that can be written would let a 0444 file go
+    effective = os.access in os.supports_effective_ids
+    if path.exists() and not os.access(path, os.W_OK, effective_ids=effective):  # else its folder would let it go
         raise PermissionError(13, os.strerror(13), str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -31,6 +32,14 @@ def write_atomically(path: Path, data: bytes, *, sleep: Callable[[float], None] 
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes the temporary files of writers of ``path`` that were killed. For when nobody else writes it."""
+    with contextlib.suppress(OSError):
+        for found in path.parent.iterdir():
+            if found.name.startswith(f".{path.name}.") and found.name.endswith(".tmp"):
+                found.unlink()
 
 
 def replace(source: Path, target: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:

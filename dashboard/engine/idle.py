@@ -63,12 +63,13 @@ class IdleState:
             del self._seen[key]
         if self.last is None:
             return []
+        for key in [key for key in self._fired if key not in tasks and not self._cools(key)]:
+            del self._fired[key]
         for key, seconds in tasks.items():
             seen = self._seen.setdefault(key, self.last.tick)
             if self.since is None or key in self._done or self.last.tick - max(self.since, seen) < seconds:
                 continue
-            fired = self._fired.get(key)
-            if fired is not None and 0 <= (self.last.at - fired).total_seconds() < self.cooldown:
+            if self._cools(key):
                 continue
             self._done.add(key)
             self._fired[key] = self.last.at
@@ -78,6 +79,12 @@ class IdleState:
     def seconds(self) -> float | None:
         """How long the present period has lasted; None outside one."""
         return None if self.since is None or self.last is None else self.last.tick - self.since
+
+    def _cools(self, key: int) -> bool:
+        fired = self._fired.get(key)
+        if fired is None or self.last is None:
+            return False
+        return 0 <= (self.last.at - fired).total_seconds() < self.cooldown
 
     def _input(self, sample: Sample, spell: float) -> bool:
         return sample.input_age is not None and sample.input_age < spell

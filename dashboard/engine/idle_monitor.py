@@ -41,9 +41,10 @@ class IdleMonitor:
         self._thread.start()
 
     def stop(self, seconds: float = 1.0) -> None:
-        """Ends."""
+        """Ends; waits up to ``seconds`` for a sample that is being taken."""
         self._stop.set()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def look(self) -> list[int]:
         """One sample, and what follows from it; the keys fired. In the thread, and in tests."""

@@ -74,11 +74,11 @@ def logind_input_age() -> float | None:
     try:
         said = subprocess.run([program, "show-seat", "seat0", "--property=IdleHint",
                                "--property=IdleSinceHintMonotonic", "--property=CanGraphical"],
-                              capture_output=True, text=True, encoding="utf-8", timeout=_SUBPROCESS_SECONDS,
+                              capture_output=True, encoding="utf-8", errors="replace", timeout=_SUBPROCESS_SECONDS,
                               check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return read_logind(said, time.clock_gettime(time.CLOCK_MONOTONIC) if sys.platform != "win32" else 0.0)
+    return read_logind(said, time.monotonic())  # the same clock as the hint's, on Linux
 
 
 def read_logind(said: str, monotonic: float) -> float | None:

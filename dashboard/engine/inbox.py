@@ -38,7 +38,6 @@ class Inbox:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._news = News()
-        self._processes: dict[int, list[list[float]]] = {}
 
     def due(self, key: int) -> None:
         """A task's due time has come."""
@@ -51,15 +50,10 @@ class Inbox:
     def ended(self, ended: Ended) -> None:
         """A run is over."""
         self._tell(lambda news: news.ended.append(ended))
-        self._processes.pop(ended.run.log_id, None)
 
-    def started(self, log_id: int, pid: int, create_time: float) -> None:
-        """A run has started a process."""
-        with self._condition:
-            known = self._processes.setdefault(log_id, [])
-            known.append([pid, create_time])
-            self._news.processes[log_id] = list(known)
-            self._condition.notify()
+    def started(self, log_id: int, processes: list[list[float]]) -> None:
+        """A run has started one more process; these are all so far."""
+        self._tell(lambda news: news.processes.update({log_id: processes}))
 
     def look(self) -> None:
         """Something in the store has changed, or a worker is free: look now."""

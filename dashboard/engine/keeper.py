@@ -32,7 +32,8 @@ class Loop:
     def stop(self, seconds: float) -> None:
         """Ends; waits up to ``seconds`` for a look that is under way."""
         self._stop.set()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def stopping(self) -> bool:
         """Whether it is to end: for looks that take long."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,11 @@ log = logging.getLogger("dingshi.scheduler")
 ASKED_SECONDS = 1.5
 """From asking runs to end to killing what they started."""
 KILLED_SECONDS = 0.5
-RECORD_SECONDS = 2.0
+RECORD_SECONDS = 6.0
+"""For the last commit: longer than a write waits for a store that another program has locked."""
+HURRIED_SECONDS = 0.3
+"""For what must be waited for even then."""
+_LOOK = 0.02
 
 
 class Leaving:
@@ -30,48 +35,64 @@ class Leaving:
     def stop(self, grace_seconds: float) -> None:
         """See ``Engine.stop``. A second call waits for the first and does nothing."""
         with self._once:
-            if not self._left:
+            if self.engine.lock.held and not self._left:
                 self._left = True
                 self._stop(grace_seconds)
+
+    def undo(self) -> None:
+        """A start that failed: nothing is written, nothing runs, the store is free."""
+        engine = self.engine
+        for part in (engine.watchdog, engine.keeper, engine.idle):
+            part.stop(HURRIED_SECONDS)
+        if engine.scheduler.running:
+            self._try("the scheduler", lambda: engine.scheduler.shutdown(wait=False))
+        engine.lock.release()
 
     def _stop(self, grace_seconds: float) -> None:
         engine = self.engine
         log.info("scheduler stopping running=%d", engine.runner.busy())
-        engine.ledger.claiming = False
+        engine.ledger.rest()
         self._try("the scheduler", lambda: engine.scheduler.shutdown(wait=False))
-        self._try("the idle monitor", engine.idle.stop)
-        self._empty(grace_seconds)
+        self._wait(HURRIED_SECONDS, engine.ledger.is_resting, least=HURRIED_SECONDS)
+        self._wait(grace_seconds, lambda: engine.ledger.is_resting() and not engine.runner.busy())
         self._end_runs()
-        for part in (engine.watchdog, engine.keeper):
+        for part in (engine.idle, engine.watchdog, engine.keeper):
             part.stop(0.2)
         engine.runner.close()
-        if not engine.ledger.stop(RECORD_SECONDS):
-            log.error("not everything could be recorded: %s", engine.ledger.problem)
-        self._try("the snapshot", engine.snapshotter.stop)
-        self._try("the checkpoint", engine.store.checkpoint)
-        engine.lock.release()
+        engine.ledger.finish(RECORD_SECONDS)
+        self._wait(RECORD_SECONDS, lambda: not engine.ledger.is_alive(), least=HURRIED_SECONDS)
+        if engine.ledger.is_alive() or engine.ledger.problem:
+            log.error("not everything could be recorded: %s", engine.ledger.problem or "the store does not answer")
+        self._try("the snapshot", lambda: engine.snapshotter.stop(HURRIED_SECONDS if self.hurry.is_set() else 2.0))
+        if not self.hurry.is_set():
+            self._try("the checkpoint", engine.store.checkpoint)
+        if not engine.ledger.is_alive():  # else it may still write: then the end of the process frees the store
+            engine.lock.release()
         log.info("scheduler stopped")
 
     def _end_runs(self) -> None:
         """Asks, kills, gives up. What was claimed and not begun goes with the rest."""
         runner = self.engine.runner
-        if not runner.busy():
-            return
-        for log_id in runner.running():
-            runner.cancel(log_id, "shutdown")
-        self._empty(ASKED_SECONDS)
+        runner.leave()
+        self._wait(ASKED_SECONDS, lambda: not runner.busy())
         if runner.busy():
             prefix = self.engine.marker_prefix
             count = processes.sweep(lambda found: found.startswith(prefix), (), 0.0)
             log.warning("%d processes killed", count)
-            self._empty(KILLED_SECONDS)
+            self._wait(KILLED_SECONDS, lambda: not runner.busy())
         runner.give_up_all()
 
-    def _empty(self, seconds: float) -> None:
-        clock = self.engine.clock
-        limit = clock.monotonic() + seconds
-        while self.engine.runner.busy() and clock.monotonic() < limit and not self.hurry.is_set():
-            self.hurry.wait(0.05)
+    def _wait(self, seconds: float, done: Callable[[], bool], least: float = 0.0) -> None:
+        """Until ``done``, for so long; in a hurry only for the ``least``."""
+        begun = time.monotonic()
+        while not done():
+            spent = time.monotonic() - begun
+            if spent >= (least if self.hurry.is_set() else seconds):
+                return
+            if self.hurry.is_set():
+                time.sleep(_LOOK)
+            else:
+                self.hurry.wait(_LOOK)
 
     @staticmethod
     def _try(name: str, step: Callable[[], object]) -> None:

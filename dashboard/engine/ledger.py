@@ -7,9 +7,9 @@ tries again.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from dashboard.clock import Clock, whole_ms
 from dashboard.engine.arrivals import Arrivals
@@ -22,12 +22,16 @@ from dashboard.engine.outcome import Ended
 from dashboard.engine.planner import Planner
 from dashboard.engine.runner import Runner
 from dashboard.engine.task_book import TaskBook
-from dashboard.errors import DingshiError
+from dashboard.errors import DingshiError, StoreBusy
 from dashboard.models.store import Store
 
 log = logging.getLogger("dingshi.runs")
 POLL_SECONDS = 0.25
 NET_SECONDS = 5.0
+HOPELESS_SECONDS = 1.0
+"""So long the last commit is tried while the store cannot be written: nobody waits for that at a stop."""
+LINGER_SECONDS = 0.02
+"""While claimed runs wait for a worker, ends wait as long for more of them: starting comes first."""
 MOST_AT_ONCE = 2000
 """Due times in one commit: longer transactions would make other processes wait."""
 
@@ -53,6 +57,9 @@ class Ledger:
         self._why = "down"
         self._kept = News()
         self._polled = self._netted = float("-inf")
+        self._until = self._soon = 0.0
+        self._locked = False
+        self._resting = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="dingshi-ledger", daemon=True)
 
@@ -69,12 +76,22 @@ class Ledger:
         """From now on in a thread of its own."""
         self._thread.start()
 
-    def stop(self, seconds: float) -> bool:
-        """Records what has come in and ends; whether it did within ``seconds``."""
+    def rest(self) -> None:
+        """No claims from now on; ``is_resting`` once none is under way either."""
+        self.claiming = False
+        self.inbox.look()
+
+    def is_resting(self) -> bool:
+        """Whether nothing is claimed any more."""
+        return self._resting.is_set()
+
+    def finish(self, seconds: float) -> None:
+        """Records what has come in and ends; tries for that long while another program has locked the store, for a
+        moment if it cannot be written. Does not wait."""
+        now = time.monotonic()
+        self._until, self._soon = now + seconds, now + min(seconds, HOPELESS_SECONDS)
         self._stop.set()
         self.inbox.look()
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
 
     def is_alive(self) -> bool:
         """Whether the thread runs."""
@@ -82,6 +99,8 @@ class Ledger:
 
     def step(self) -> None:
         """One look: what has changed, what is due, one commit. Never raises."""
+        if not self.claiming:
+            self._resting.set()
         try:
             self._kept.add(self.inbox.take())
             now = whole_ms(self.clock.now())
@@ -91,6 +110,7 @@ class Ledger:
             if not batch.empty():
                 self._commit(batch)
             self._done(batch)
+            self.arrivals.retries(self.store)
         except Exception as error:  # noqa: BLE001  this thread must live; what came in is kept for the next look
             self._complain(error)
 
@@ -105,18 +125,27 @@ class Ledger:
     def _loop(self) -> None:
         while not self._stop.is_set():
             self.inbox.wait(self._pause())
+            if self.runner.backlog():
+                self._stop.wait(LINGER_SECONDS)
             self.step()
             if self.problem:
                 self._stop.wait(POLL_SECONDS)
         self.step()
+        while self.problem and time.monotonic() < (self._until if self._locked else self._soon):
+            time.sleep(POLL_SECONDS)
+            self.step()
 
     def _pause(self) -> float:
-        if self._kept.due and self.claiming and not self.disk.is_low and not self.problem:
+        if self.claiming and not self.disk.is_low and not self.problem and (self._kept.due or self._may_start()):
             return 0.0
         upcoming = self.board.next_delayed()
         if upcoming is None:
             return POLL_SECONDS
         return min(POLL_SECONDS, max(0.001, (upcoming - self.clock.now()).total_seconds()))
+
+    def _may_start(self) -> bool:
+        """Whether a run that waited for another of its task may begin now."""
+        return bool(self.board.ready) and self.runner.seats().take(self.board.ready[0].type)
 
     def _poll(self, now: datetime) -> None:
         tick = self.clock.monotonic()
@@ -145,9 +174,10 @@ class Ledger:
             if not seats.take(run.type):
                 break
             batch.starts.append(run)
-        planner = Planner(self.board, seats, self.owner, now, self._why)
+        planner = Planner(board=self.board, seats=seats, owner=self.owner, now=now, why=self._why, grace=self.grace,
+                          broken=self.book.end)
         keys = sorted(self._kept.due)[:MOST_AT_ONCE]
-        planner.due((self.book.by_key[key] for key in keys if key in self.book.by_key), self.grace)
+        planner.due(self.book.by_key[key] for key in keys if key in self.book.by_key)
         planner.idle(self.book.by_key, self._kept.idle)
         batch.claims, batch.keys, batch.idle = planner.claims, keys, list(self._kept.idle)
         return batch
@@ -200,7 +230,7 @@ class Ledger:
             self._kept.processes.pop(log_id, None)
         for run in batch.skips:
             self.arrivals.refused.pop(run.log_id, None)
-        self.arrivals.retries(self.store, batch.retries)
+        self.arrivals.attempts += batch.retries
         if batch.ended or batch.claims or batch.starts:
             self.touched(False)
 
@@ -216,12 +246,10 @@ class Ledger:
                 ended.duration_ms, told)
 
     def _complain(self, error: Exception) -> None:
-        words = f"{type(error).__name__}: {error}"
+        known = isinstance(error, DingshiError)
+        words = str(error) if known else f"{type(error).__name__}: {error}"
+        if self._why == "late":
+            self._why = "store"
         if words != self.problem:
-            known = isinstance(error, DingshiError)
             log.error("the ledger cannot go on for now: %s", words, exc_info=None if known else error)
-        self.problem = words
-
-    def status(self) -> dict[str, Any]:
-        """Counts and trouble, for people."""
-        return {"queued": self.board.queued(), "problem": self.problem, "disk_low": self.disk.is_low}
+        self.problem, self._locked = words, isinstance(error, StoreBusy)

@@ -1,51 +1,74 @@
 """From what is due to what shall be committed. Changes nothing: a commit may fail, and the plan is then made anew."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from dashboard.clock import iso
-from dashboard.engine import due
 from dashboard.engine.board import Board
 from dashboard.engine.definition import Definition
+from dashboard.engine.due import Plan, plan, plan_known
 from dashboard.engine.seats import Seats
 from dashboard.models.bulk import NewRun
 from dashboard.triggers.contract import Missed
 
+log = logging.getLogger("dingshi.scheduler")
+
 
 class Planner:
     """One for each batch. ``why``: the reason that due times too old to run in time are given (``down``, ``late``,
-    ``disk``)."""
+    ``disk``). ``broken(key, error)``: a timetable fails."""
 
-    def __init__(self, board: Board, seats: Seats, owner: str, now: datetime, why: str) -> None:
+    def __init__(self, *, board: Board, seats: Seats, owner: str, now: datetime, why: str, grace: timedelta,
+                 broken: Callable[[int, Exception], None]) -> None:
         self.board = board
         self.seats = seats
         self.owner = owner
         self.now = now
         self.why = why
+        self.grace = grace
+        self.broken = broken
         self.claims: list[NewRun] = []
         self._planned: Counter[int] = Counter()
 
-    def due(self, tasks: Iterable[Definition], grace: timedelta) -> None:
+    def due(self, tasks: Iterable[Definition]) -> None:
         """Claims for the due times of these tasks that have come."""
         for task in tasks:
-            plan = due.plan(task, self.now, grace)
-            if plan is None:
+            found = self._plan(task)
+            if found is None:
                 continue
-            if plan.missed is not None:
-                self._missed(task, plan.missed, plan.next_run_at)
-            if plan.run_at is not None:
-                self._occurrence(task, plan.cause, plan.run_at, plan.next_run_at, advance=True)
-            elif plan.missed is None:  # nothing to tell, only the schedule goes on
+            if found.missed is not None:
+                self._missed(task, found.missed, found.next_run_at)
+            if found.run_at is not None:
+                self._occurrence(task, found.cause, found.run_at, found.next_run_at, advance=True)
+            elif found.missed is None:  # nothing to tell, only the schedule goes on
                 self.claims.append(NewRun(task.key, task.revision, "", "schedule", self.now, self.now,
-                                          next_run_at=plan.next_run_at))
+                                          next_run_at=found.next_run_at))
 
     def idle(self, tasks: Mapping[int, Definition], fired: Mapping[int, datetime]) -> None:
-        """Claims for tasks that waited for idleness; the schedule of none is touched."""
+        """Claims for tasks that waited for idleness; the schedule of none is touched. What could not be claimed in
+        time is missed: the machine may be in use again."""
         for key, at in fired.items():
-            if key in tasks and not tasks[key].paused:
-                self._occurrence(tasks[key], "idle", at, None, advance=False)
+            task = tasks.get(key)
+            if task is None or task.paused:
+                continue
+            if self.now - at <= self.grace:
+                self._occurrence(task, "idle", at, None, advance=False)
+            else:
+                self._missed(task, Missed(1, at, at), None, cause="idle")
+
+    def _plan(self, task: Definition) -> Plan | None:
+        try:
+            found = plan(task, self.now, self.grace)
+            if found is not None and found.next_run_at is not None and found.next_run_at <= self.now:
+                raise ValueError(f"the next due time {found.next_run_at} is not after {self.now}")
+        except Exception as error:
+            log.exception("trigger failed id=%s: the task has no further due times", task.id)
+            self.broken(task.key, error)
+            return plan_known(task, self.now, self.grace)
+        return found
 
     def _occurrence(self, task: Definition, cause: str, at: datetime, upcoming: datetime | None, *,
                     advance: bool) -> None:
@@ -59,9 +82,8 @@ class Planner:
                 claim.result, claim.at, claim.owner = "running", self.now, self.owner
         self.claims.append(claim)
 
-    def _missed(self, task: Definition, missed: Missed, upcoming: datetime | None) -> None:
+    def _missed(self, task: Definition, missed: Missed, upcoming: datetime | None, cause: str = "schedule") -> None:
         covers: dict[str, Any] = {"count": missed.count, "first": iso(missed.first), "last": iso(missed.last)}
-        if missed.capped:
-            covers["more"] = True
-        self.claims.append(NewRun(task.key, task.revision, "missed", "schedule", missed.last, missed.last,
-                                  next_run_at=upcoming, reason={"code": self.why}, covers=covers))
+        self.claims.append(NewRun(task.key, task.revision, "missed", cause, missed.last, missed.last,
+                                  next_run_at=upcoming, advance=cause == "schedule", reason={"code": self.why},
+                                  covers=covers))

@@ -24,8 +24,7 @@ def reconcile(store: Store, path: Path) -> None:
     try:
         found = snapshot.read(path)
     except snapshot.SnapshotBad as error:
-        aside = snapshot.set_aside(path)
-        log.warning("snapshot %s cannot be read (%s); kept as %s, a new one will be written", path, error, aside.name)
+        _set_aside(path, error)
         return
     except OSError as error:
         log.warning("snapshot %s cannot be read: %s", path, error)
@@ -39,6 +38,15 @@ def reconcile(store: Store, path: Path) -> None:
         log.info("snapshot differs from the store, which wins: %s", difference)
     if len(differences) > MOST_TOLD:
         log.info("snapshot: %d further differences", len(differences) - MOST_TOLD)
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    try:
+        aside = snapshot.set_aside(path)
+    except OSError as why:
+        log.warning("snapshot %s cannot be read (%s), nor moved away (%s)", path, error, why)
+    else:
+        log.warning("snapshot %s cannot be read (%s); kept as %s, a new one will be written", path, error, aside.name)
 
 
 def lost(store: Path, path: Path, count: int) -> StoreDamaged:

@@ -9,6 +9,7 @@ from dashboard.clock import Clock, to_ms
 from dashboard.engine.definition import Run
 from dashboard.engine.kept_output import KeptOutput
 from dashboard.handlers.contract import Failed
+from dashboard.servers import chosen
 
 
 class RunContext:
@@ -16,7 +17,7 @@ class RunContext:
     ``timeout`` (its deadline), ``stopped`` (somebody asked), ``shutdown`` (the scheduler stops)."""
 
     def __init__(self, run: Run, marker: str, clock: Clock, servers: Mapping[str, Mapping[str, Any]],
-                 started: Callable[[int, int, float], None]) -> None:
+                 started: Callable[[int, list[list[float]]], None]) -> None:
         self.run_id = run.log_id
         self.task_id = run.task_id
         self.scheduled_at: datetime = run.scheduled_at
@@ -31,6 +32,7 @@ class RunContext:
         self._clock = clock
         self._servers = servers
         self._started = started
+        self._processes: list[list[float]] = []
         self._stops: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
@@ -48,18 +50,18 @@ class RunContext:
         self.kept.add(text)
 
     def started(self, pid: int, create_time: float) -> None:
-        self._started(self.run_id, pid, create_time)
+        with self._lock:
+            self._processes.append([pid, create_time])
+            known = list(self._processes)
+        self._started(self.run_id, known)
 
     def server(self, kind: str, name: str | None) -> Any:
-        servers = self._servers.get(kind, {})
-        if name is not None:
-            if name not in servers:
-                raise Failed("server_unknown", kind=kind, name=name)
-            return servers[name]
-        for server in servers.values():
-            if server.default or len(servers) == 1:
-                return server
-        raise Failed("server_none", kind=kind)
+        server = chosen(self._servers.get(kind, {}), name)
+        if server is not None:
+            return server
+        if name is None:
+            raise Failed("server_none", kind=kind)
+        raise Failed("server_unknown", kind=kind, name=name)
 
     def cancel(self, why: str) -> list[Callable[[], None]]:
         """Marks the run cancelled; returns what to call for it, from any thread but the caller's own loop: a

@@ -55,6 +55,7 @@ class Runner:
         self._threads = 0
         self._waiting = 0
         self._usual: dict[str, float] = {}
+        self._leaving = False
         self._closing = False
 
     def seats(self) -> Seats:
@@ -67,13 +68,15 @@ class Runner:
             return Seats(free, quick + max(free, 0), dict(self._usual), pending)
 
     def submit(self, runs: list[Run]) -> None:
-        """Runs that are claimed and committed."""
+        """Runs that are claimed and committed. After ``leave`` they end without having begun."""
         with self._lock:
-            self._pending.extend(runs)
-            for _ in range(min(len(self._pending) - self._waiting, self.workers - self._threads)):
-                self._threads += 1
-                threading.Thread(target=self._work, name="dingshi-worker", daemon=True).start()
-            self._lock.notify(len(runs))
+            leaving = self._leaving
+            if not leaving:
+                self._pending.extend(runs)
+                self._hire()
+                self._lock.notify(len(runs))
+        for run in runs if leaving else ():
+            self._drop(run, "shutdown")
 
     def running(self) -> dict[int, Active]:
         """What workers are at, by log id."""
@@ -85,24 +88,31 @@ class Runner:
         with self._lock:
             return len(self._active) + len(self._pending)
 
+    def backlog(self) -> int:
+        """How many runs are claimed and not begun."""
+        return len(self._pending)
+
     def cancel(self, log_id: int, why: str) -> bool:
         """Asks a run to end; whether there was such a run. Its ``on_cancel`` calls are made from a thread of their
         own."""
         with self._lock:
             active = self._active.get(log_id)
-            if active is None:
-                return False
-            if active.give_up is None:
-                active.give_up = self.clock.monotonic() + PATIENCE[why]
-            stops = active.context.cancel(why)
+            unbegun = [run for run in self._pending if run.log_id == log_id]
+            for run in unbegun:
+                self._pending.remove(run)
+            stops = [] if active is None else self._ask(active, why)
+        for run in unbegun:
+            self._drop(run, why)
         if stops:
             threading.Thread(target=_call_all, args=(stops, log_id), name=f"dingshi-cancel-{log_id}",
                              daemon=True).start()
-        return True
+        return active is not None or bool(unbegun)
 
     def watch(self) -> float:
         """Cancels what is past its deadline and gives up on what does not heed; returns the seconds until there may
         be something to do again, at most ``LONGEST_LOOK``."""
+        with self._lock:
+            self._hire()
         now = self.clock.monotonic()
         upcoming = now + LONGEST_LOOK
         for log_id, active in self.running().items():
@@ -111,15 +121,25 @@ class Runner:
                             active.run.options["timeout_seconds"])
                 self.cancel(log_id, "timeout")
             elif active.give_up is not None and active.give_up <= now:
-                self._abandon(active)
+                self._abandon(active, MOST_ABANDONED)
             upcoming = min(upcoming, active.give_up or active.context.deadline)
         return max(0.01, upcoming - now)
+
+    def leave(self) -> None:
+        """The process is about to end: what has not begun never does, what runs is asked to end."""
+        with self._lock:
+            self._leaving = True
+            unbegun, self._pending = list(self._pending), deque()
+        for run in unbegun:
+            self._drop(run, "shutdown")
+        for log_id in self.running():
+            self.cancel(log_id, "shutdown")
 
     def give_up_all(self) -> None:
         """Abandons whatever still runs: the process is about to end."""
         for active in self.running().values():
             active.context.cancel("shutdown")
-            self._abandon(active, most=len(self._active) + MOST_ABANDONED)
+            self._abandon(active, len(self._active) + MOST_ABANDONED)
 
     def close(self) -> None:
         """Workers end when they have nothing to do."""
@@ -155,26 +175,51 @@ class Runner:
             if active.closed:
                 self.abandoned -= 1
                 return False
-            active.closed = True
-            del self._active[active.run.log_id]
-            usual = self._usual.get(active.run.type, 0.0)
-            seconds = self.clock.monotonic() - active.begun
-            # slower at once, quicker slowly
-            self._usual[active.run.type] = max(seconds, usual + (seconds - usual) / 8)
+            self._close(active)
         self._over(result)
         return True
 
-    def _abandon(self, active: Active, most: int = MOST_ABANDONED) -> None:
+    def _hire(self) -> None:
+        """As many workers as there is work for. Under the lock; never raises: the watchdog asks again."""
+        for _ in range(min(len(self._pending) - self._waiting, self.workers - self._threads)):
+            try:
+                threading.Thread(target=self._work, name="dingshi-worker", daemon=True).start()
+            except RuntimeError as error:
+                log.error("no worker more for now: %s", error)
+                return
+            self._threads += 1
+
+    def _ask(self, active: Active, why: str) -> list[Callable[[], None]]:
+        """Under the lock: what to call so that the run ends."""
+        if active.give_up is None:
+            active.give_up = self.clock.monotonic() + PATIENCE[why]
+        return active.context.cancel(why)
+
+    def _close(self, active: Active) -> None:
+        """Under the lock: the run is over, and tells how long its type takes: slower at once, quicker slowly."""
+        active.closed = True
+        del self._active[active.run.log_id]
+        usual = self._usual.get(active.run.type, 0.0)
+        seconds = self.clock.monotonic() - active.begun
+        self._usual[active.run.type] = max(seconds, usual + (seconds - usual) / 8)
+
+    def _drop(self, run: Run, why: str) -> None:
+        """A run that was claimed ends without having begun."""
+        context = self._context(run)
+        context.cancel(why)
+        self._over(ended(run, context, cancelled(run, why), whole_ms(self.clock.now()), 0.0))
+
+    def _abandon(self, active: Active, most: int) -> None:
         with self._lock:
             if active.closed:
                 return
             if self.abandoned >= most:
                 active.give_up = self.clock.monotonic() + 1.0
                 return
-            active.closed = True
+            self._close(active)
             self.abandoned += 1
             self._threads -= 1
-            del self._active[active.run.log_id]
+            self._hire()
         log.error("run abandoned id=%s run=%d: its handler does not end", active.run.task_id, active.run.log_id)
         outcome = cancelled(active.run, active.context.why)
         seconds = self.clock.monotonic() - active.begun

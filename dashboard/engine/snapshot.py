@@ -103,10 +103,13 @@ def write(path: Path, found: dict[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """A checked snapshot. Raises SnapshotBad for whatever is not one, OSError if the file cannot be read."""
-    with path.open("rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    # not to wait for whoever would write into a pipe of that name
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
             raise SnapshotBad("not a regular file")
-        data = file.read(_pickle.MAX_BYTES + 1)
+        data = file.read(min(about.st_size, _pickle.MAX_BYTES) + 1)  # asked for more, it takes memory for more
     try:
         found = _pickle.loads(data)
     except _pickle.Refused as error:

@@ -15,6 +15,9 @@ log = logging.getLogger("dingshi.snapshot")
 DEFINITION_SECONDS = 0.5
 COUNTER_SECONDS = 60.0
 RETRY_SECONDS = 5.0
+SHARE = 3.0
+"""A write is followed by a pause of so many times its length: many tasks that change all the time take a quarter of a
+processor, not all of it."""
 
 
 class Snapshotter:
@@ -28,7 +31,7 @@ class Snapshotter:
         self._clock = clock
         self._wake = threading.Condition()
         self._due: float | None = None
-        self._written = clock.monotonic()
+        self._free = self._written = clock.monotonic()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="dingshi-snapshot", daemon=True)
 
@@ -45,11 +48,12 @@ class Snapshotter:
         self._touch(max(DEFINITION_SECONDS, self._written + COUNTER_SECONDS - self._clock.monotonic()))
 
     def stop(self, seconds: float = 2.0) -> None:
-        """Writes a last time and ends."""
+        """Writes a last time and ends; waits up to ``seconds`` for that."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def wait(self) -> float:
         """Seconds until something is to be written; infinity if nothing is."""
@@ -57,37 +61,41 @@ class Snapshotter:
             return float("inf") if self._due is None else max(0.0, self._due - self._clock.monotonic())
 
     def write(self) -> bool:
-        """Writes now; whether it worked. In the thread, and in tests."""
+        """Writes now; whether it worked. In the thread, and in tests. Never raises."""
         with self._wake:
             self._due = None
+        begun = self._clock.monotonic()
         try:
             snapshot.write(self.path, self._collect())
-        except (DingshiError, ValueError) as error:
-            if str(error) != self.problem:
-                log.error("snapshot not written: %s", error)
-            self.problem = str(error)
-            self._touch(RETRY_SECONDS)
+        except Exception as error:  # noqa: BLE001  whatever it is: told, and tried again
+            self._failed(error)
             return False
         if self.problem:
             log.info("snapshot is written again")
         self.problem, self._written = "", self._clock.monotonic()
+        self._free = self._written + SHARE * (self._written - begun)
         return True
 
+    def _failed(self, error: Exception) -> None:
+        words = str(error) if isinstance(error, DingshiError) else f"{type(error).__name__}: {error}"
+        if words != self.problem:
+            log.error("snapshot not written: %s", words, exc_info=None if isinstance(error, DingshiError) else error)
+        self.problem = words
+        self._touch(RETRY_SECONDS)
+
     def _touch(self, seconds: float) -> None:
-        due = self._clock.monotonic() + seconds
+        due = max(self._clock.monotonic() + seconds, self._free)
         with self._wake:
             if self._due is None or due < self._due:
                 self._due = due
                 self._wake.notify()
 
     def _loop(self) -> None:
-        while not self._stopping:
+        last = False
+        while not last:
             with self._wake:
                 if not self._stopping:
                     self._wake.wait(None if self._due is None else max(0.0, self._due - self._clock.monotonic()))
-            if self._stopping or self.wait() <= 0:
-                try:
-                    self.write()
-                except Exception:
-                    log.exception("snapshot failed; it is tried again")
-                    self._touch(RETRY_SECONDS)
+                last = self._stopping
+            if last or self.wait() <= 0:
+                self.write()

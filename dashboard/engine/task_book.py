@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from dashboard.engine.definition import Definition, definition
+from dashboard.engine.definition import Definition, definition, unscheduled
 from dashboard.engine.scheduler import GuardedScheduler
 from dashboard.models import Task, TaskLog
 from dashboard.models.store import Store
@@ -33,8 +33,8 @@ class Changes:
 
 
 class TaskBook:
-    """``by_key`` holds every task, also those that are not scheduled. ``broken``: ids of tasks whose definition could
-    not be read."""
+    """``by_key`` holds every task, also those that are not scheduled. ``broken``: why tasks, by key, have no due
+    times though their definition asks for some."""
 
     def __init__(self, store: Store, zone: ZoneInfo, scheduler: GuardedScheduler) -> None:
         self.store = store
@@ -42,7 +42,7 @@ class TaskBook:
         self.scheduler = scheduler
         self.by_key: dict[int, Definition] = {}
         self.idle: Mapping[int, int] = {}
-        self.broken: dict[str, str] = {}
+        self.broken: dict[int, str] = {}
         self._seen = -1
         self._deletions = -1
 
@@ -70,6 +70,11 @@ class TaskBook:
         self._seen, self._deletions = value, deletions
         return changes
 
+    def end(self, key: int, error: Exception) -> None:
+        """A task's timetable fails: it has no further due times."""
+        self.scheduler.drop(key)
+        self.broken[key] = f"{type(error).__name__}: {error}"
+
     def overdue(self, now: datetime) -> set[int]:
         """Keys whose due time has passed unnoticed: the net under APScheduler."""
         limit = now - OVERDUE
@@ -80,14 +85,13 @@ class TaskBook:
         before = self.by_key.get(row.key)
         if before is not None and before.revision == row.revision:
             return
+        self.broken.pop(row.key, None)
         try:
             task = definition(row, self.zone)
         except Exception as error:
             log.exception("task cannot be scheduled id=%s", row.id)
-            self.broken[row.id] = f"{type(error).__name__}: {error}"
-            self._forget({row.key}, changes)
-            return
-        self.broken.pop(row.id, None)
+            self.broken[row.key] = f"{type(error).__name__}: {error}"
+            task = unscheduled(row)
         self.by_key[task.key] = task
         if before is not None and before.paused != task.paused:
             (changes.paused if task.paused else changes.resumed).add(task.key)
@@ -97,14 +101,22 @@ class TaskBook:
         upcoming = None if task.paused else task.next_run_at
         if upcoming is not None and upcoming <= now:  # APScheduler would enumerate every due time that passed
             changes.due.add(task.key)
-            upcoming = task.timetable.after(now) if task.timetable else None
+            upcoming = self._after(task, now)
         if upcoming is None or task.timetable is None:
             self.scheduler.drop(task.key)
         else:
             self.scheduler.put(task.key, task.id, task.timetable, upcoming)
 
+    def _after(self, task: Definition, now: datetime) -> datetime | None:
+        try:
+            return None if task.timetable is None else task.timetable.after(now)
+        except Exception as error:  # noqa: BLE001  the planner meets it, too: it tells, and runs what is due already
+            self.end(task.key, error)
+            return None
+
     def _forget(self, keys: set[int], changes: Changes) -> None:
         for key in keys:
             if self.by_key.pop(key, None) is not None:
+                self.broken.pop(key, None)
                 self.scheduler.drop(key)
                 changes.gone.add(key)

@@ -84,6 +84,27 @@ def test_a_pause_holds_what_is_queued_but_not_what_somebody_asked_for() -> None:
     assert board.active[1] == 1
 
 
+def test_a_pause_leaves_a_run_that_somebody_asked_for_in_its_place() -> None:
+    board = Board()
+    first = a_run(1, overlap="queue")
+    board.arrive(first)
+    assert board.took(1, {1}) == [first]
+    board.arrive(a_run(2, overlap="queue"))
+    board.arrive(a_run(3, overlap="queue", cause="manual"))
+    board.pause(1)
+    board.ended(1)
+    assert [run.log_id for run in board.ready] == [3]
+    assert [run.log_id for run in board.release(1)] == [2]
+
+
+def test_a_pause_that_takes_the_ready_run_lets_the_one_behind_it_come() -> None:
+    board = Board()
+    board.arrive(a_run(1, overlap="queue"))
+    board.arrive(a_run(2, overlap="queue", cause="manual"))
+    board.pause(1)
+    assert [run.log_id for run in board.ready] == [2] and board.active[1] == 1
+
+
 def test_nothing_is_left_of_a_task_that_is_gone() -> None:
     board = Board()
     board.arrive(a_run(1))
@@ -94,6 +115,7 @@ def test_nothing_is_left_of_a_task_that_is_gone() -> None:
     board.forget([1])
     assert [run.log_id for run in board.ready] == [5]
     assert board.queued() == 1 and board.next_delayed() is None and board.release(1) == []
+    assert dict(board.active) == {2: 1} and not board._waiting and not board._held
 
 
 class OneTaskAtATime(RuleBasedStateMachine):
@@ -124,6 +146,18 @@ class OneTaskAtATime(RuleBasedStateMachine):
             self.board.ended(run.key)
             self.over += 1
 
+    @rule(key=st.integers(1, 3))
+    def pause_and_go_on(self, key: int) -> None:
+        self.board.pause(key)
+        for run in self.board.release(key):
+            self.board.arrive(run)
+
+    @rule(key=st.integers(1, 3))
+    def forget(self, key: int) -> None:
+        gone = sum(run.key == key for run in self.board.ready) + len(self.board._waiting.get(key, ()))
+        self.board.forget([key])
+        self.over += gone
+
     @invariant()
     def one_at_a_time(self) -> None:
         keys = [run.key for run in self.running]
@@ -137,6 +171,7 @@ class OneTaskAtATime(RuleBasedStateMachine):
     def none_stuck(self) -> None:
         busy = {run.key for run in self.running} | {run.key for run in self.board.ready}
         assert all(key in busy for key in self.board.active)
+        assert all(key in busy for key in self.board._waiting)
 
 
 TestOneTaskAtATime = OneTaskAtATime.TestCase

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "dashboard").rglob("*.py"))
 EVERYTHING = [*SOURCES, ROOT / "run.py", *(ROOT / "migrations").glob("*.py"), *sorted((ROOT / "tests").rglob("*.py"))]
 LEAVES = {"clock", "errors", "i18n", "fields", "config", "config_file", "config_schema", "servers", "instants",
-          "logfile", "log_format"}
+          "logfile", "log_format", "toml_words", "config_paths"}
 LOWER = LEAVES | {"handlers", "triggers"}
 MIDDLE = LOWER | {"models", "schemas", "engine"}
 MAY_IMPORT: dict[str, set[str]] = {

@@ -61,8 +61,12 @@ class House:
         self.came.release()
 
     def end(self) -> Ended:
-        assert self.came.acquire(timeout=10)
+        self.wait_for(1)
         return self.ends[-1]
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.came.acquire(timeout=10)
 
 
 @pytest.fixture
@@ -216,3 +220,135 @@ def test_the_workers_are_as_many_as_asked_for() -> None:
         house.end()
     assert sorted(ended.run.log_id for ended in house.ends) == list(range(8))
     house.runner.close()
+
+
+class Hanging:
+    """The first run of type ``act`` does not end until ``go`` is set; the others end at once."""
+
+    def __init__(self) -> None:
+        self.inside = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self, context: Context) -> Outcome | None:
+        if not self.inside.is_set():
+            self.inside.set()
+            assert self.go.wait(10)
+        return None
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handlers are given up at once when they were cancelled."""
+    monkeypatch.setattr("dashboard.engine.runner.PATIENCE", {"timeout": 0.0})
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_was_claimed_behind_an_abandoned_run_begins_all_the_same() -> None:
+    house, ACT.act = House(workers=1), (hanging := Hanging())
+    house.runner.submit([a_run(1, seconds=0)])
+    assert hanging.inside.wait(10)
+    house.runner.submit([a_run(2), a_run(3)])
+    while not house.ends:
+        time.sleep(house.runner.watch() / 10)
+    house.wait_for(3)
+    assert [(ended.run.log_id, ended.result) for ended in house.ends] == [
+        (1, "timeout"), (2, "success"), (3, "success")]
+    hanging.go.set()
+    house.runner.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_type_whose_run_was_abandoned_is_slow_from_then_on() -> None:
+    house, ACT.act = House(workers=1), (lambda context: None)
+    house.runner.submit([a_run(1)])
+    house.end()
+    ACT.act = hanging = Hanging()
+    house.runner.submit([a_run(2, seconds=0)])
+    assert hanging.inside.wait(10)
+    seats = house.runner.seats()
+    assert seats.take("act")  # ahead of the worker, which is soon free
+    time.sleep(0.06)
+    house.runner.watch()
+    house.runner.watch()
+    house.wait_for(1)
+    seats = house.runner.seats()
+    assert seats.take("act") and not seats.take("act")  # the new worker, and none ahead of it
+    hanging.go.set()
+    house.runner.close()
+
+
+def test_when_the_process_ends_what_has_not_begun_never_does() -> None:
+    house, ACT.act = House(workers=1), (hanging := Hanging())
+    house.runner.submit([a_run(1)])
+    assert hanging.inside.wait(10)
+    house.runner.submit([a_run(2), a_run(3)])
+    house.runner.leave()
+    house.runner.submit([a_run(4)])  # of a commit that was under way
+    house.wait_for(3)
+    hanging.go.set()
+    house.wait_for(1)
+    assert [(ended.run.log_id, ended.result) for ended in house.ends] == [
+        (2, "interrupted"), (3, "interrupted"), (4, "interrupted"), (1, "success")]
+    assert house.ends[0].reason == {"code": "shutdown"}
+    assert house.runner.busy() == 0
+    house.runner.close()
+
+
+def test_a_run_that_has_not_begun_can_be_stopped() -> None:
+    house, ACT.act = House(workers=1), (hanging := Hanging())
+    house.runner.submit([a_run(1)])
+    assert hanging.inside.wait(10)
+    house.runner.submit([a_run(2), a_run(3)])
+    assert house.runner.cancel(2, "stopped") and not house.runner.cancel(2, "stopped")
+    assert (house.end().run.log_id, house.ends[0].result, house.ends[0].duration_ms) == (2, "cancelled", 0)
+    hanging.go.set()
+    house.wait_for(2)
+    assert sorted(ended.run.log_id for ended in house.ends) == [1, 2, 3]
+    house.runner.close()
+
+
+def test_a_system_that_gives_no_thread_now_gives_one_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    ACT.act = lambda context: None
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        house.runner.submit([a_run(1), a_run(2)])
+        house.runner.watch()
+    assert house.runner.backlog() == 2 and house.ends == []
+    house.runner.watch()
+    house.wait_for(2)
+    assert [ended.result for ended in house.ends] == ["success"] * 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_abandoned_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the cap a handler that does not end keeps its worker, and is looked at again."""
+    monkeypatch.setattr("dashboard.engine.runner.MOST_ABANDONED", 1)
+    house, go, inside = House(workers=2), threading.Event(), threading.Semaphore(0)
+
+    def act(context: Context) -> Outcome | None:
+        inside.release()
+        assert go.wait(10)
+        return None
+    ACT.act = act
+    house.runner.submit([a_run(1, seconds=0), a_run(2, seconds=0)])
+    assert inside.acquire(timeout=10) and inside.acquire(timeout=10)
+    for _ in range(4):
+        house.runner.watch()
+    assert house.runner.status() == {"workers": 2, "running": 1, "abandoned": 1}
+    go.set()
+    house.wait_for(2)
+    while house.runner.busy() or house.runner.abandoned:
+        time.sleep(0.001)
+    assert len(house.ends) == 2
+    house.runner.close()
+
+
+def test_what_a_run_starts_is_told_with_all_it_started_before() -> None:
+    told: list[tuple[int, list[list[float]]]] = []
+    context = RunContext(a_run(7), "store:boot:7", SystemClock(), {}, lambda *known: told.append(known))
+    context.started(10, 1.5)
+    context.started(11, 2.5)
+    assert told == [(7, [[10, 1.5]]), (7, [[10, 1.5], [11, 2.5]])]
