@@ -9,9 +9,13 @@ from dashboard.errors import DingshiError, StoreBusy, StoreDamaged, StoreReadOnl
 from dashboard.i18n import gettext
 
 
-def explain(error: Exception, path: Path) -> DingshiError | None:
+def explain(error: BaseException, path: Path) -> DingshiError | None:
     """SQLite's complaint as an error for people; None for a mistake of ours."""
+    if isinstance(error, DingshiError):
+        return error
     words = str(error)
+    if "no transaction is active" in words:  # SQLite rolled back by itself (the disk is full), so Peewee could not
+        return explain(error.__context__, path) if error.__context__ else None
     if "locked" in words or "busy" in words:
         return busy(path)
     if any(said in words for said in ("readonly", "unable to open", "disk I/O", "disk is full")):

@@ -150,7 +150,7 @@ def _type_errors(data: Mapping[str, Any]) -> dict[str, list[str]]:
         return {"params": [gettext("The params are %(size)s bytes long; at most %(most)s are allowed.",
                                    size=size, most=PARAMS_BYTES)]}
     try:
-        handler.Params().load(params)
+        handlers.load_params(handler, params)
     except ValidationError as error:
         return flatten(error.messages, "params")
     return {}
