@@ -55,7 +55,7 @@ def _call(run: Run, context: RunContext) -> Outcome:
     if handler is None:
         return Outcome("failure", Reason("type_unknown", {"type": run.type}), final=True)
     try:
-        return handler.run(handler.Params().load(run.params), context) or Outcome()
+        return handler.run(handlers.load_params(handler, run.params), context) or Outcome()
     except ValidationError as error:
         found = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in flatten(error.messages).items())
         return Outcome("failure", Reason("params"), error=found, final=True)

@@ -5,7 +5,10 @@ import pkgutil
 from functools import cache
 from typing import cast
 
-from dashboard.handlers.contract import Handler
+from marshmallow import Schema
+
+from dashboard.handlers.contract import Handler, ParamsDocument
+from dashboard.i18n import language
 
 
 @cache
@@ -22,6 +25,19 @@ def installed() -> dict[str, Handler]:
 def register(handler: Handler) -> None:
     """Adds a task type that lives elsewhere; one with the same ``KEY`` is replaced."""
     installed()[handler.KEY] = handler
+
+
+def load_params(handler: Handler, params: ParamsDocument) -> ParamsDocument:
+    """``params`` as the handler's schema loads them. Raises ValidationError. The schema is made once a language: making
+    one takes longer than all the rest of a short run."""
+    loaded: ParamsDocument = _schema(handler.Params, language()).load(params)
+    return loaded
+
+
+@cache
+def _schema(params: type[Schema], code: str) -> Schema:
+    """``code``: the language in force, in which a schema of ours keeps some of its words."""
+    return params()
 
 
 def find(key: object) -> Handler | None:

@@ -10,7 +10,8 @@ import sys
 
 SURE = 8
 """So many characters beyond ASCII that are valid UTF-8 are no accident: of GBK texts of eight characters about one
-in a million is. Until then nothing beyond ASCII is given out, for it could not be taken back."""
+in a million is. Until then nothing beyond ASCII is given out, for it could not be taken back; after that only whole
+lines, where another reading is possible."""
 HELD_BYTES = 64 * 1024
 UTF_8 = "utf-8"
 
@@ -42,8 +43,8 @@ def is_text_encoding(name: str) -> bool:
 
 class OutputDecoder:
     """Bytes in, text out. ``encoding``: the task's, decoded as such. None: the rule above, with ``fallback`` as
-    the machine's encoding; where valid UTF-8 has gone out already and something else follows (one program of a
-    script writes UTF-8, another GBK), each further line is read by itself.
+    the machine's encoding; where it was sure to be UTF-8 and something else follows (one program of a script writes
+    UTF-8, another GBK), each further line is read by itself.
 
     ``read_as`` is the encoding used in place of UTF-8, None while there was no need.
     """
@@ -71,11 +72,11 @@ class OutputDecoder:
         except UnicodeDecodeError as error:
             self._sure |= _beyond_ascii(data[:error.start].decode(UTF_8)) >= SURE
             return self._not_utf_8(data, final)
-        if not self._sure:
-            self._sure = _beyond_ascii(text) >= SURE or len(data) > HELD_BYTES
-            if not self._sure and not final:
-                used = _ascii_prefix(data)
-                text = data[:used].decode("ascii")
+        self._sure |= _beyond_ascii(text) >= SURE or len(data) > HELD_BYTES
+        if self._fallback != UTF_8 and not final and len(data) <= HELD_BYTES:
+            line = data.rfind(b"\n") + 1 if self._sure else 0
+            used = line + _ascii_prefix(data[line:])
+            text = data[:used].decode(UTF_8)
         self._held = data[used:]
         return text
 
