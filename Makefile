@@ -20,8 +20,8 @@ init: packages
 	@$(PY) run.py init
 	@touch .venv/.initialised
 
-# A second init is quick and brings the store up to date after an update.
-run: init
+# The start makes the store, or brings it up to date after an update.
+run: packages
 	@$(PY) run.py
 
 test: once tools

@@ -23,8 +23,8 @@ call :setup || exit /b 1
 exit /b 0
 
 :run
-rem A second init is quick and brings the store up to date after an update.
-call :setup || exit /b 1
+rem The start makes the store, or brings it up to date after an update.
+call :packages || exit /b 1
 "%PY%" run.py
 exit /b
 

@@ -22,6 +22,8 @@ def main(argv: "list[str] | None" = None) -> int:
         from dashboard.cli import main as console
 
         return console(argv)
+    except KeyboardInterrupt:  # while it is still loading; the console tells it better
+        return _refuse("Cancelled.")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "dashboard", "migrations") or package in sys.stdlib_module_names:

@@ -65,7 +65,7 @@ class LedgerHouse:
         self.touched: list[bool] = []
         self.disk = Disk(folder, self.settings.min_free_mb, self.clock)
         self.ledger = Ledger(store=self.store, book=self.book, runner=self.runner, inbox=self.inbox, disk=self.disk,
-                             clock=self.clock, owner="boot", touched=self.touched.append,
+                             clock=self.clock, owner="boot", touched=self.touched.append, patience=0.0,
                              grace=timedelta(seconds=self.settings.missed_grace_seconds))
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings.language:
         i18n.set_language(settings.language)
     writer = logfile.setup(settings)
-    door = Door(settings)
+    door = Door(settings, writer)
     try:
         return _run(arguments, door)
     except Exception as error:  # the last net: the traceback goes to the log, words to the person

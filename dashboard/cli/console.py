@@ -71,6 +71,12 @@ def confirmed(question: str) -> bool:
             return False
 
 
+def flush() -> None:
+    """What was said is seen now. There may be nobody to see it (pythonw)."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 @contextmanager
 def working(text: str) -> Iterator[None]:
     """Shows on a terminal that something takes its time."""

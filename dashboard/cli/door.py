@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from dashboard.config import Settings
+from dashboard.logfile import LogWriter
 from dashboard.models.store import Store
 from dashboard.services import store_service
 from dashboard.services.log_service import LogService
@@ -14,6 +15,7 @@ class Door:
     """One command's. Whatever opens the store raises what ``store_service`` does."""
 
     settings: Settings
+    log: LogWriter
     _stores: list[Store] = field(default_factory=list)
 
     def store(self, *, reading: bool = False, create: bool = False) -> Store:

@@ -17,6 +17,7 @@ from dashboard.cli.task_options import span_seconds
 from dashboard.cli.usage import Command, Whole
 from dashboard.cli.words import cause_word, result_word
 from dashboard.clock import iso
+from dashboard.errors import DingshiError
 from dashboard.i18n import gettext
 from dashboard.schemas.log import LogSchema
 from dashboard.services.reasons import words
@@ -136,8 +137,13 @@ def _one(door: Door, log_id: int, raw: bool, as_json: bool) -> None:
 def _file(door: Door, limit: int, follow: bool) -> None:
     """The last lines; followed over rotations."""
     path = door.settings.log_file
-    if not path.exists():
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
         say(gettext("There is no %(path)s yet.", path=path), error=True)
+    except OSError as error:
+        raise DingshiError(gettext("The file %(path)s cannot be read: %(words)s.", path=path,
+                                   words=error.strerror or str(error))) from error
     tail = LogTail(path)
     lines = tail.last(limit)
     while True:

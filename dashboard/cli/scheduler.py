@@ -3,15 +3,17 @@
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 
 import click
 
-from dashboard.cli.console import say
+from dashboard.cli.console import flush, say
 from dashboard.cli.door import Door
 from dashboard.cli.usage import Command
 from dashboard.engine.engine import Engine
 from dashboard.i18n import gettext, ngettext
+from dashboard.logfile import LogWriter
 
 GRACE_SECONDS = 8.0
 CLOSING_SECONDS = 3.0
@@ -64,23 +66,33 @@ def run(door: Door) -> int:
     if not count:
         say(gettext("There are no tasks yet. Add some from another console: python run.py task add --help"))
     say(gettext("Stop with Ctrl+C. What happens is written to %(path)s.", path=door.settings.log_file))
-    _wait(engine, signals)
+    _wait(engine, signals, door)
     say(gettext("Stopping: runs that are going on have a few seconds to end. Ctrl+C again stops at once."))
-    sys.stdout.flush()
-    stopping = threading.Thread(target=engine.stop, args=(signals.grace,), name="dingshi-stop")
+    flush()
+    failures: list[Exception] = []
+    stopping = threading.Thread(target=_stop, args=(engine, signals.grace, failures), name="dingshi-stop")
     stopping.start()
     while stopping.is_alive():
         stopping.join(0.1)
+    if failures:
+        raise failures[0]
     say(gettext("Stopped."))
     return 0
 
 
-def _wait(engine: Engine, signals: Signals) -> None:
+def _stop(engine: Engine, grace: float, failures: list[Exception]) -> None:
+    try:
+        engine.stop(grace)
+    except Exception as error:  # noqa: BLE001  told in the main thread
+        failures.append(error)
+
+
+def _wait(engine: Engine, signals: Signals, door: Door) -> None:
     """Tells trouble as it comes and goes."""
-    sys.stdout.flush()
+    flush()
     told: list[str] = []
     while not signals.asked.wait(LOOK_SECONDS):
-        trouble = troubles(engine)
+        trouble = troubles(engine, door.log)
         for text in trouble:
             if text not in told:
                 say(gettext("Trouble: %(text)s", text=text), error=True)
@@ -89,7 +101,7 @@ def _wait(engine: Engine, signals: Signals) -> None:
         told = trouble
 
 
-def troubles(engine: Engine) -> list[str]:
+def troubles(engine: Engine, log: LogWriter) -> list[str]:
     """What is wrong at the moment, in the language in force."""
     status, settings = engine.status(), engine.settings
     found = []
@@ -97,8 +109,17 @@ def troubles(engine: Engine) -> list[str]:
         found.append(gettext("The disk is nearly full: no run starts until %(least)s MB are free at %(path)s.",
                              least=settings.min_free_mb, path=settings.database.parent))
     if status["problem"]:
-        found.append(gettext("The store %(path)s: %(error)s", path=settings.database, error=status["problem"]))
+        found.append(_named(settings.database, status["problem"]) or gettext(
+            "The store %(path)s: %(error)s", path=settings.database, error=status["problem"]))
     if status["snapshot_problem"]:
-        found.append(gettext("The snapshot %(path)s is not written: %(error)s", path=settings.snapshot,
-                             error=status["snapshot_problem"]))
+        found.append(_named(settings.snapshot, status["snapshot_problem"]) or gettext(
+            "The snapshot %(path)s is not written: %(error)s", path=settings.snapshot,
+            error=status["snapshot_problem"]))
+    if log.problem:
+        found.append(log.problem)
     return found
+
+
+def _named(path: Path, problem: str) -> str:
+    """The text itself if it says which file it is about, else nothing."""
+    return problem if str(path) in problem else ""

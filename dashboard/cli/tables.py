@@ -40,7 +40,7 @@ def fit(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int | None)
 
 
 def _room() -> int | None:
-    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+    if (sys.stdout is not None and sys.stdout.isatty()) or os.environ.get("COLUMNS"):
         return shutil.get_terminal_size().columns
     return None
 

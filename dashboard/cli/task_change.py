@@ -124,8 +124,9 @@ def _follow(door: Door, log_id: int, *, quiet: bool) -> int:
     if not quiet:
         if row.output:
             say(row.output.rstrip("\n"))
-        reason = words(row.reason)
-        say(result_word(row.result) + (f": {reason}" if reason else "") + (f"\n{row.error}" if row.error else ""))
+        for text in (result_word(row.result), words(row.reason), row.error or ""):
+            if text:
+                say(text)
     return 0 if row.result == "success" else 1
 
 

@@ -49,7 +49,7 @@ def list_tasks(door: Door, as_json: bool, **query: Any) -> None:
         print_json({"items": [TaskSchema().dump(task) for task in page.items], "total": page.total,
                     "page": page.page, "page_size": page.page_size})
         return
-    if not page.total:
+    if not page.items:
         say(gettext("No tasks fit. A new one: python run.py task add --help"))
         return
     zone = door.settings.timezone

@@ -19,9 +19,11 @@ from dashboard.engine.inbox import Inbox
 from dashboard.engine.keeper import PRUNE_SECONDS, Checkpoints, Loop
 from dashboard.engine.leaving import Leaving
 from dashboard.engine.ledger import Ledger
+from dashboard.engine.ledger_loop import LedgerLoop
 from dashboard.engine.lock import InstanceLock
 from dashboard.engine.reconcile import reconcile
-from dashboard.engine.recovery import Left, last_idle_runs, recover
+from dashboard.engine.recovery import Left, last_idle_runs, recover, was_cut_short
+from dashboard.engine.rezone import rezone
 from dashboard.engine.run_context import RunContext
 from dashboard.engine.runner import Runner
 from dashboard.engine.scheduler import GuardedScheduler
@@ -55,6 +57,7 @@ class Engine:
             store=store, book=self.book, runner=self.runner, inbox=self.inbox, owner=self.boot, clock=self.clock,
             disk=Disk(settings.database.parent, settings.min_free_mb, self.clock),
             grace=timedelta(seconds=settings.missed_grace_seconds), touched=self._touched)
+        self.loop = LedgerLoop(self.ledger)
         self.idle = IdleMonitor(
             source or find_source(), fire=self._idle, tasks=lambda: self.book.idle,
             busy=lambda: self.runner.busy() > 0, clock=self.clock, idle_cpu=settings.idle_cpu,
@@ -75,7 +78,7 @@ class Engine:
             self.scheduler.start(paused=True)
             self.ledger.load(left.runs)
             self._seed_idle()
-            for part in (self.watchdog, self.keeper, self.snapshotter, self.idle, self.ledger):
+            for part in (self.watchdog, self.keeper, self.snapshotter, self.idle, self.loop):
                 part.start()
         except BaseException:
             self._leaving.undo()
@@ -108,7 +111,7 @@ class Engine:
         """How it goes, plain JSON, for people and for health checks."""
         tick = self.clock.monotonic() - self.scheduler.last_tick
         return {
-            "running": self.ledger.is_alive() and tick < 10.0,
+            "running": self.loop.is_alive() and tick < 10.0,
             "last_tick_seconds": round(tick, 3),
             "now": iso(self.clock.now()),
             "tasks": len(self.book.by_key),
@@ -131,17 +134,23 @@ class Engine:
         remove_leftovers(self.settings.snapshot)
         reconcile(self.store, self.settings.snapshot)
         self._store_id = self.store.meta("store_id")
-        left = recover(self.store, whole_ms(self.clock.now()))
+        now = whole_ms(self.clock.now())
+        rezone(self.store, self.settings.timezone, now)
+        left = recover(self.store, now)
         self._sweep(left)
         return left
 
     def _sweep(self, left: Left) -> None:
-        """What runs of an earlier scheduler on this store have left behind ends, beside the start."""
+        """What runs that ended with an earlier scheduler have left behind ends, beside the start. What a run left
+        that ended by itself is meant to live on."""
         ours, present = f"{self._store_id}:", self.marker_prefix
 
+        def cut_short(found: str) -> bool:
+            return (found.startswith(ours) and not found.startswith(present)
+                    and was_cut_short(self.store, found.rpartition(":")[2]))
+
         def look() -> None:
-            count = processes.sweep(lambda found: found.startswith(ours) and not found.startswith(present),
-                                    left.processes)
+            count = processes.sweep(cut_short, left.processes)
             if count:
                 log.warning("%d processes of interrupted runs ended", count)
 

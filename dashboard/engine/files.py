@@ -20,6 +20,7 @@ def write_atomically(path: Path, data: bytes, *, sleep: Callable[[float], None] 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with contextlib.suppress(FileNotFoundError):  # of a killed process with this pid: its mode is not ours
+            temporary.chmod(0o600)  # Windows removes no read-only file
             temporary.unlink()
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -78,7 +78,8 @@ class IdleState:
 
     def seconds(self) -> float | None:
         """How long the present period has lasted; None outside one."""
-        return None if self.since is None or self.last is None else self.last.tick - self.since
+        since, last = self.since, self.last  # asked from another thread, too
+        return None if since is None or last is None else last.tick - since
 
     def _cools(self, key: int) -> bool:
         fired = self._fired.get(key)

@@ -65,6 +65,11 @@ class Inbox:
             if self._news.empty():
                 self._condition.wait(seconds)
 
+    def urgent(self) -> bool:
+        """Whether something has come that may start a run."""
+        with self._condition:
+            return bool(self._news.due or self._news.idle or self._news.look)
+
     def take(self) -> News:
         """Everything told since the last time."""
         with self._condition:

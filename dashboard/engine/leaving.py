@@ -55,18 +55,18 @@ class Leaving:
         self._try("the scheduler", lambda: engine.scheduler.shutdown(wait=False))
         self._wait(HURRIED_SECONDS, engine.ledger.is_resting, least=HURRIED_SECONDS)
         self._wait(grace_seconds, lambda: engine.ledger.is_resting() and not engine.runner.busy())
-        self._end_runs()
+        self._try("ending the runs", self._end_runs)
         for part in (engine.idle, engine.watchdog, engine.keeper):
             part.stop(0.2)
         engine.runner.close()
-        engine.ledger.finish(RECORD_SECONDS)
-        self._wait(RECORD_SECONDS, lambda: not engine.ledger.is_alive(), least=HURRIED_SECONDS)
-        if engine.ledger.is_alive() or engine.ledger.problem:
+        engine.loop.finish(RECORD_SECONDS)
+        self._wait(RECORD_SECONDS, lambda: not engine.loop.is_alive(), least=HURRIED_SECONDS)
+        if engine.loop.is_alive() or engine.ledger.problem:
             log.error("not everything could be recorded: %s", engine.ledger.problem or "the store does not answer")
         self._try("the snapshot", lambda: engine.snapshotter.stop(HURRIED_SECONDS if self.hurry.is_set() else 2.0))
         if not self.hurry.is_set():
             self._try("the checkpoint", engine.store.checkpoint)
-        if not engine.ledger.is_alive():  # else it may still write: then the end of the process frees the store
+        if not engine.loop.is_alive():  # else it may still write: then the end of the process frees the store
             engine.lock.release()
         log.info("scheduler stopped")
 
@@ -76,8 +76,8 @@ class Leaving:
         runner.leave()
         self._wait(ASKED_SECONDS, lambda: not runner.busy())
         if runner.busy():
-            prefix = self.engine.marker_prefix
-            count = processes.sweep(lambda found: found.startswith(prefix), (), 0.0)
+            markers = {f"{self.engine.marker_prefix}{log_id}" for log_id in runner.running()}
+            count = processes.sweep(markers.__contains__, (), 0.0)
             log.warning("%d processes killed", count)
             self._wait(KILLED_SECONDS, lambda: not runner.busy())
         runner.give_up_all()

@@ -7,7 +7,6 @@ tries again.
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -28,19 +27,21 @@ from dashboard.models.store import Store
 log = logging.getLogger("dingshi.runs")
 POLL_SECONDS = 0.25
 NET_SECONDS = 5.0
-HOPELESS_SECONDS = 1.0
-"""So long the last commit is tried while the store cannot be written: nobody waits for that at a stop."""
-LINGER_SECONDS = 0.02
-"""While claimed runs wait for a worker, ends wait as long for more of them: starting comes first."""
-MOST_AT_ONCE = 2000
+PATIENCE_SECONDS = 0.05
+"""So long due times for which there is no worker are not claimed yet: short runs have ended by then, and a row that
+is queued first costs a second commit."""
+MOST_AT_ONCE = 1000
 """Due times in one commit: longer transactions would make other processes wait."""
 
 
 class Ledger:
-    """``touched(definitions)`` is called after commits that change what the snapshot holds."""
+    """One thread calls ``step`` again and again (``ledger_loop``). ``touched(definitions)`` is called after commits
+    that change what the snapshot holds. ``problem``: why the last look failed, '' if it did not; ``locked``: another
+    program had the store. ``put_off``: due times wait a moment for a worker."""
 
     def __init__(self, *, store: Store, book: TaskBook, runner: Runner, inbox: Inbox, disk: Disk, clock: Clock,
-                 owner: str, grace: timedelta, touched: Callable[[bool], None]) -> None:
+                 owner: str, grace: timedelta, touched: Callable[[bool], None],
+                 patience: float = PATIENCE_SECONDS) -> None:
         self.store = store
         self.book = book
         self.runner = runner
@@ -50,6 +51,7 @@ class Ledger:
         self.owner = owner
         self.grace = grace
         self.touched = touched
+        self.patience = patience
         self.board = Board()
         self.arrivals = Arrivals(self.board, book, runner, clock)
         self.claiming = True
@@ -57,11 +59,10 @@ class Ledger:
         self._why = "down"
         self._kept = News()
         self._polled = self._netted = float("-inf")
-        self._until = self._soon = 0.0
-        self._locked = False
+        self.locked = False
+        self.put_off = False
+        self._patient_until = 0.0
         self._resting = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="dingshi-ledger", daemon=True)
 
     def load(self, runs: list[Run]) -> None:
         """Every task, and the queued rows that an earlier scheduler left. Before ``start``."""
@@ -72,10 +73,6 @@ class Ledger:
             self._kept.due |= changes.due
             self.arrivals.apply(changes)
 
-    def start(self) -> None:
-        """From now on in a thread of its own."""
-        self._thread.start()
-
     def rest(self) -> None:
         """No claims from now on; ``is_resting`` once none is under way either."""
         self.claiming = False
@@ -85,24 +82,23 @@ class Ledger:
         """Whether nothing is claimed any more."""
         return self._resting.is_set()
 
-    def finish(self, seconds: float) -> None:
-        """Records what has come in and ends; tries for that long while another program has locked the store, for a
-        moment if it cannot be written. Does not wait."""
-        now = time.monotonic()
-        self._until, self._soon = now + seconds, now + min(seconds, HOPELESS_SECONDS)
-        self._stop.set()
-        self.inbox.look()
+    def only_ends(self) -> bool:
+        """Whether runs wait for a worker, and nothing that has come in would start another."""
+        return bool(self.runner.backlog()) and not self._kept.due and not self.inbox.urgent()
 
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+    def may_claim(self) -> bool:
+        """Whether something is due, or a run that waited for another of its task may begin."""
+        if not self.claiming or self.disk.is_low:
+            return False
+        return bool(self._kept.due) or (
+            bool(self.board.ready) and self.runner.seats().there(self.board.ready[0].type))
 
     def step(self) -> None:
         """One look: what has changed, what is due, one commit. Never raises."""
         if not self.claiming:
             self._resting.set()
         try:
-            self._kept.add(self.inbox.take())
+            self._take()
             now = whole_ms(self.clock.now())
             self._poll(now)
             self.arrivals.mature(now)
@@ -114,6 +110,12 @@ class Ledger:
         except Exception as error:  # noqa: BLE001  this thread must live; what came in is kept for the next look
             self._complain(error)
 
+    def _take(self) -> None:
+        calm = not self._kept.due
+        self._kept.add(self.inbox.take())
+        if calm and self._kept.due:
+            self._patient_until = self.clock.monotonic() + self.patience
+
     def _done(self, batch: Batch) -> None:
         self.problem = ""
         self._kept.due.difference_update(batch.keys)
@@ -121,31 +123,6 @@ class Ledger:
             self._kept.idle.pop(key, None)
         if self.claiming and not self.disk.is_low and not self._kept.due:
             self._why = "late"
-
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            self.inbox.wait(self._pause())
-            if self.runner.backlog():
-                self._stop.wait(LINGER_SECONDS)
-            self.step()
-            if self.problem:
-                self._stop.wait(POLL_SECONDS)
-        self.step()
-        while self.problem and time.monotonic() < (self._until if self._locked else self._soon):
-            time.sleep(POLL_SECONDS)
-            self.step()
-
-    def _pause(self) -> float:
-        if self.claiming and not self.disk.is_low and not self.problem and (self._kept.due or self._may_start()):
-            return 0.0
-        upcoming = self.board.next_delayed()
-        if upcoming is None:
-            return POLL_SECONDS
-        return min(POLL_SECONDS, max(0.001, (upcoming - self.clock.now()).total_seconds()))
-
-    def _may_start(self) -> bool:
-        """Whether a run that waited for another of its task may begin now."""
-        return bool(self.board.ready) and self.runner.seats().take(self.board.ready[0].type)
 
     def _poll(self, now: datetime) -> None:
         tick = self.clock.monotonic()
@@ -175,11 +152,14 @@ class Ledger:
                 break
             batch.starts.append(run)
         planner = Planner(board=self.board, seats=seats, owner=self.owner, now=now, why=self._why, grace=self.grace,
-                          broken=self.book.end)
+                          broken=self.book.end, patient=self.clock.monotonic() < self._patient_until)
         keys = sorted(self._kept.due)[:MOST_AT_ONCE]
         planner.due(self.book.by_key[key] for key in keys if key in self.book.by_key)
         planner.idle(self.book.by_key, self._kept.idle)
-        batch.claims, batch.keys, batch.idle = planner.claims, keys, list(self._kept.idle)
+        self.put_off = bool(planner.put_off)
+        batch.claims, batch.idle = planner.claims, list(self._kept.idle)
+        batch.keys = [key for key in keys
+                      if key not in planner.put_off and (key in planner.planned or key not in self.book.by_key)]
         return batch
 
     def _commit(self, batch: Batch) -> None:
@@ -207,7 +187,7 @@ class Ledger:
 
     def _committed(self, batch: Batch) -> None:
         """The commit is done: memory follows, and runs start."""
-        begun = [self._begun(run) for run in self.board.took(len(batch.starts), batch.started)]
+        begun = self.board.took(len(batch.starts), batch.started)
         for claim in batch.claims:
             task = self.book.by_key[claim.key]
             if claim.advance:
@@ -216,12 +196,14 @@ class Ledger:
                 run = first_run(task, claim.log_id, claim.cause, claim.scheduled_at)
                 if claim.result == "running":
                     self.board.began(run)
-                    begun.append(self._begun(run))
+                    begun.append(run)
                 else:
                     self.board.arrive(run)
             elif claim.log_id:
                 log.info("run %s id=%s run=%d due=%s", claim.result, task.id, claim.log_id, claim.scheduled_at)
         self.runner.submit(begun)
+        for run in begun:  # told after it was begun: logging takes as long as claiming
+            log.info("run started id=%s run=%d cause=%s attempt=%d", run.task_id, run.log_id, run.cause, run.attempt)
         stored = {id(ended) for ended in batch.ended}
         self._kept.ended = [ended for ended in self._kept.ended if id(ended) not in stored]
         for ended in batch.ended:
@@ -233,10 +215,6 @@ class Ledger:
         self.arrivals.attempts += batch.retries
         if batch.ended or batch.claims or batch.starts:
             self.touched(False)
-
-    def _begun(self, run: Run) -> Run:
-        log.info("run started id=%s run=%d cause=%s attempt=%d", run.task_id, run.log_id, run.cause, run.attempt)
-        return run
 
     def _over(self, ended: Ended) -> None:
         self.board.ended(ended.run.key)
@@ -252,4 +230,4 @@ class Ledger:
             self._why = "store"
         if words != self.problem:
             log.error("the ledger cannot go on for now: %s", words, exc_info=None if known else error)
-        self.problem, self._locked = words, isinstance(error, StoreBusy)
+        self.problem, self.locked = words, isinstance(error, StoreBusy)

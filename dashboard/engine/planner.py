@@ -16,13 +16,17 @@ from dashboard.triggers.contract import Missed
 
 log = logging.getLogger("dingshi.scheduler")
 
+MOST_PUT_OFF = 32
+"""After so many there is hardly a worker for the rest."""
+
 
 class Planner:
     """One for each batch. ``why``: the reason that due times too old to run in time are given (``down``, ``late``,
-    ``disk``). ``broken(key, error)``: a timetable fails."""
+    ``disk``). ``broken(key, error)``: a timetable fails. ``patient``: due times for which there is no worker are
+    ``put_off``, not queued. ``planned``: the tasks whose due times were looked at."""
 
     def __init__(self, *, board: Board, seats: Seats, owner: str, now: datetime, why: str, grace: timedelta,
-                 broken: Callable[[int, Exception], None]) -> None:
+                 broken: Callable[[int, Exception], None], patient: bool = False) -> None:
         self.board = board
         self.seats = seats
         self.owner = owner
@@ -30,14 +34,23 @@ class Planner:
         self.why = why
         self.grace = grace
         self.broken = broken
+        self.patient = patient
         self.claims: list[NewRun] = []
+        self.planned: set[int] = set()
+        self.put_off: set[int] = set()
         self._planned: Counter[int] = Counter()
 
     def due(self, tasks: Iterable[Definition]) -> None:
         """Claims for the due times of these tasks that have come."""
         for task in tasks:
             found = self._plan(task)
+            self.planned.add(task.key)
             if found is None:
+                continue
+            if self.patient and self._waits(task, found):
+                self.put_off.add(task.key)
+                if len(self.put_off) == MOST_PUT_OFF:
+                    break
                 continue
             if found.missed is not None:
                 self._missed(task, found.missed, found.next_run_at)
@@ -69,6 +82,11 @@ class Planner:
             self.broken(task.key, error)
             return plan_known(task, self.now, self.grace)
         return found
+
+    def _waits(self, task: Definition, found: Plan) -> bool:
+        """Whether it would be queued now for want of a worker."""
+        return (found.run_at is not None and not self.seats.there(task.type)
+                and self.board.has_room(task.key, task.options["overlap"], self._planned[task.key]) == "start")
 
     def _occurrence(self, task: Definition, cause: str, at: datetime, upcoming: datetime | None, *,
                     advance: bool) -> None:

@@ -13,6 +13,7 @@ from dashboard.models.store import Store
 log = logging.getLogger("dingshi.runs")
 OLDEST_REQUEST = timedelta(hours=1)
 """A request for a run, or a retry, that waited longer than this is told as missed: nobody expects it any more."""
+BY_ITSELF = ("success", "failure", "unknown")
 _AGING = ("manual", "chain", "retry")
 
 
@@ -47,6 +48,15 @@ def recover(store: Store, now: datetime) -> Left:
     if left.runs:
         log.info("%d queued runs go on", len(left.runs))
     return left
+
+
+def was_cut_short(store: Store, log_id: str) -> bool:
+    """Whether the run of this id (the last part of a marker) ended otherwise than by itself, or nobody knows it."""
+    if not (log_id.isascii() and log_id.isdecimal()):
+        return False
+    with store.reading():
+        row = TaskLog.get_or_none(TaskLog.id == int(log_id))
+    return row is None or row.result not in BY_ITSELF
 
 
 def last_idle_runs(store: Store, task_ids: Iterable[str]) -> dict[int, datetime]:

@@ -60,8 +60,8 @@ class RunContext:
         if server is not None:
             return server
         if name is None:
-            raise Failed("server_none", kind=kind)
-        raise Failed("server_unknown", kind=kind, name=name)
+            raise Failed("server_none", final=True, kind=kind)  # the settings stay as they are until the next start
+        raise Failed("server_unknown", final=True, kind=kind, name=name)
 
     def cancel(self, why: str) -> list[Callable[[], None]]:
         """Marks the run cancelled; returns what to call for it, from any thread but the caller's own loop: a

@@ -8,11 +8,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from dashboard.clock import Clock, whole_ms
+from dashboard.engine.active import Active
 from dashboard.engine.definition import Run
 from dashboard.engine.execution import cancelled, ended, execute
 from dashboard.engine.outcome import Ended
@@ -24,18 +23,6 @@ MOST_ABANDONED = 32
 LONGEST_LOOK = 0.25
 PATIENCE: Mapping[str, float] = {"timeout": 1.5, "stopped": 7.0, "shutdown": 7.0}
 """Seconds from the cancelling of a run to giving up on its handler."""
-
-
-@dataclass(slots=True, eq=False)
-class Active:
-    """A run that a worker has begun. ``give_up``: when its handler is abandoned, once it was cancelled."""
-
-    run: Run
-    context: RunContext
-    begun: float
-    started_at: datetime
-    give_up: float | None = None
-    closed: bool = False
 
 
 class Runner:
@@ -73,8 +60,9 @@ class Runner:
             leaving = self._leaving
             if not leaving:
                 self._pending.extend(runs)
-                self._hire()
                 self._lock.notify(len(runs))
+            short = self._short()
+        self._hire(short)
         for run in runs if leaving else ():
             self._drop(run, "shutdown")
 
@@ -112,17 +100,18 @@ class Runner:
         """Cancels what is past its deadline and gives up on what does not heed; returns the seconds until there may
         be something to do again, at most ``LONGEST_LOOK``."""
         with self._lock:
-            self._hire()
+            short = self._short()
+        self._hire(short)
         now = self.clock.monotonic()
         upcoming = now + LONGEST_LOOK
         for log_id, active in self.running().items():
-            if active.give_up is None and active.context.deadline <= now:
+            if active.give_up is None and active.deadline <= now:
                 log.warning("run timeout id=%s run=%d seconds=%d", active.run.task_id, log_id,
                             active.run.options["timeout_seconds"])
                 self.cancel(log_id, "timeout")
             elif active.give_up is not None and active.give_up <= now:
                 self._abandon(active, MOST_ABANDONED)
-            upcoming = min(upcoming, active.give_up or active.context.deadline)
+            upcoming = min(upcoming, active.give_up or active.deadline)
         return max(0.01, upcoming - now)
 
     def leave(self) -> None:
@@ -137,8 +126,10 @@ class Runner:
 
     def give_up_all(self) -> None:
         """Abandons whatever still runs: the process is about to end."""
+        with self._lock:
+            for active in self._active.values():
+                self._ask(active, "shutdown")
         for active in self.running().values():
-            active.context.cancel("shutdown")
             self._abandon(active, len(self._active) + MOST_ABANDONED)
 
     def close(self) -> None:
@@ -153,47 +144,74 @@ class Runner:
             return {"workers": self.workers, "running": len(self._active), "abandoned": self.abandoned}
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._waiting += 1
-                while not self._pending and not self._closing:
-                    self._lock.wait()
-                self._waiting -= 1
-                if not self._pending:
-                    self._threads -= 1
-                    return
-                run = self._pending.popleft()
-                active = Active(run, self._context(run), self.clock.monotonic(), whole_ms(self.clock.now()))
-                self._active[run.log_id] = active
-            result = execute(run, active.context, self.clock)
-            if not self._finish(active, result):
-                return
+        active = self._wait()
+        while active is not None:
+            active = self._swap(active, self._run(active))
 
-    def _finish(self, active: Active, result: Ended) -> bool:
-        """Whether this thread is still a worker."""
+    def _wait(self) -> Active | None:
+        """The next run; None when there will be none."""
+        with self._lock:
+            self._waiting += 1
+            while not self._pending and not self._closing:
+                self._lock.wait()
+            self._waiting -= 1
+            if self._pending:
+                return self._take()
+            self._threads -= 1
+            return None
+
+    def _take(self) -> Active:
+        """Under the lock."""
+        run, begun = self._pending.popleft(), self.clock.monotonic()
+        active = Active(run, begun, whole_ms(self.clock.now()), begun + run.options["timeout_seconds"])
+        self._active[run.log_id] = active
+        return active
+
+    def _run(self, active: Active) -> Ended:
+        """Whoever cancels sets ``why`` before looking for the context, and the context is there before ``why`` is
+        looked at: one of the two sees the other."""
+        context = active.context = self._context(active.run)
+        context.deadline = active.deadline
+        if active.why:
+            context.cancel(active.why)
+        return execute(active.run, context, self.clock, active.begun, active.started_at)
+
+    def _swap(self, active: Active, result: Ended) -> Active | None:
+        """The next run in place of one that is over; None if this thread is no worker any more. The lock is held once
+        for both: many workers with short runs would else stand in line for it."""
         with self._lock:
             if active.closed:
                 self.abandoned -= 1
-                return False
+                return None
             self._close(active)
+            following = self._take() if self._pending else None
         self._over(result)
-        return True
+        return following or self._wait()
 
-    def _hire(self) -> None:
-        """As many workers as there is work for. Under the lock; never raises: the watchdog asks again."""
-        for _ in range(min(len(self._pending) - self._waiting, self.workers - self._threads)):
+    def _short(self) -> int:
+        """Under the lock: for how many more workers there is work. They count from here on."""
+        count = max(0, min(len(self._pending) - self._waiting, self.workers - self._threads))
+        self._threads += count
+        return count
+
+    def _hire(self, count: int) -> None:
+        """Not under the lock: a new thread is waited for, and would wait for the lock. Never raises: the watchdog
+        asks again."""
+        for made in range(count):
             try:
                 threading.Thread(target=self._work, name="dingshi-worker", daemon=True).start()
             except RuntimeError as error:
                 log.error("no worker more for now: %s", error)
+                with self._lock:
+                    self._threads -= count - made
                 return
-            self._threads += 1
 
     def _ask(self, active: Active, why: str) -> list[Callable[[], None]]:
         """Under the lock: what to call so that the run ends."""
         if active.give_up is None:
             active.give_up = self.clock.monotonic() + PATIENCE[why]
-        return active.context.cancel(why)
+        active.why = active.why or why
+        return [] if active.context is None else active.context.cancel(why)
 
     def _close(self, active: Active) -> None:
         """Under the lock: the run is over, and tells how long its type takes: slower at once, quicker slowly."""
@@ -210,6 +228,9 @@ class Runner:
         self._over(ended(run, context, cancelled(run, why), whole_ms(self.clock.now()), 0.0))
 
     def _abandon(self, active: Active, most: int) -> None:
+        outcome, context = cancelled(active.run, active.why), active.context or self._context(active.run)
+        result = ended(active.run, context, outcome, active.started_at,
+                       self.clock.monotonic() - active.begun)
         with self._lock:
             if active.closed:
                 return
@@ -219,11 +240,10 @@ class Runner:
             self._close(active)
             self.abandoned += 1
             self._threads -= 1
-            self._hire()
+            short = self._short()
         log.error("run abandoned id=%s run=%d: its handler does not end", active.run.task_id, active.run.log_id)
-        outcome = cancelled(active.run, active.context.why)
-        seconds = self.clock.monotonic() - active.begun
-        self._over(ended(active.run, active.context, outcome, active.started_at, seconds))
+        self._over(result)
+        self._hire(short)
 
 
 def _call_all(stops: list[Callable[[], None]], log_id: int) -> None:

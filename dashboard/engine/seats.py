@@ -21,13 +21,18 @@ class Seats:
         self._usual = usual
         self._ahead = AHEAD_SECONDS * lively - pending
 
+    def there(self, task_type: str) -> bool:
+        """Whether one more run of this type may be claimed."""
+        usual = self._usual.get(task_type)
+        return self._free > 0 or (usual is not None and usual <= QUICK_SECONDS
+                                  and self._ahead > max(usual, LEAST_SECONDS))
+
     def take(self, task_type: str) -> bool:
-        """Whether one more run of this type may be claimed; it then has its seat."""
+        """The same, and if so it has its seat."""
+        if not self.there(task_type):
+            return False
         if self._free > 0:
             self._free -= 1
-            return True
-        usual = self._usual.get(task_type)
-        if usual is None or usual > QUICK_SECONDS:
-            return False
-        self._ahead -= max(usual, LEAST_SECONDS)
-        return self._ahead > 0
+        else:
+            self._ahead -= max(self._usual[task_type], LEAST_SECONDS)
+        return True

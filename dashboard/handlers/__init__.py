@@ -28,8 +28,8 @@ def register(handler: Handler) -> None:
 
 
 def load_params(handler: Handler, params: ParamsDocument) -> ParamsDocument:
-    """``params`` as the handler's schema loads them. Raises ValidationError. The schema is made once a language: making
-    one takes longer than all the rest of a short run."""
+    """``params`` as the handler's schema loads them. Raises ValidationError. The schema is made once a language:
+    making one takes longer than all the rest of a short run."""
     loaded: ParamsDocument = _schema(handler.Params, language()).load(params)
     return loaded
 

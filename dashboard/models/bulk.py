@@ -1,9 +1,11 @@
 """The engine's statements for many runs at once, in SQL of SQLite's own.
 
-Each is one statement over a JSON array, so a thousand runs cost one step inside SQLite with Python's lock
-released, not a thousand steps that each wait for it.
+Each is one statement over a JSON array, and what it tells comes back as one JSON array: a thousand runs cost a few
+steps inside SQLite with Python's lock released, not a thousand that each wait to get it back from busy workers (so no
+RETURNING, which is a step a row).
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,29 +60,35 @@ SELECT t.key, t.id, t.type, t.trigger, t.params, t.options, r.value->>2, r.value
   r.value->>7, r.value->>8, 1
 FROM json_each(?) AS r JOIN task AS t ON t.key = r.value->>0
 WHERE t.revision = r.value->>1 AND t.paused = 0
-ON CONFLICT DO NOTHING
-RETURNING id, task_key, scheduled_at, result, cause"""
+ON CONFLICT DO NOTHING"""
 
-_ADVANCE = """
-UPDATE task SET next_run_at = r.value->>1 FROM json_each(?) AS r
-WHERE task.key = r.value->>0 AND task.revision = r.value->>2 AND task.paused = 0"""
+# Within a transaction nobody else adds rows, and a new id is above every other.
+_LAST = "SELECT coalesce(max(id), 0) FROM task_log"
+_ADDED = "SELECT json_group_array(json_array(id, task_key, scheduled_at, result, cause)) FROM task_log WHERE id > ?"
+
+_CLAIMED = """
+UPDATE task SET next_run_at = CASE r.value->>2 WHEN 1 THEN r.value->>3 ELSE next_run_at END,
+  run_count = run_count + (r.value->>4), last_run_at = coalesce(r.value->>5, last_run_at)
+FROM json_each(?) AS r WHERE task.key = r.value->>0 AND task.revision = r.value->>1 AND task.paused = 0"""
 
 _COUNT = """
 UPDATE task SET run_count = run_count + 1, last_run_at = r.value->>1 FROM json_each(?) AS r
 WHERE task.key = r.value->>0"""
 
 # The plus keeps SQLite from walking every queued row for each one meant.
+_QUEUED = """
+SELECT json_group_array(l.id) FROM json_each(?) AS r JOIN task_log AS l ON l.id = r.value AND +l.result = 'queued'"""
+
 _START = """
-UPDATE task_log SET result = 'running', started_at = r.value->>1, at = r.value->>1, owner = r.value->>2
-FROM json_each(?) AS r WHERE task_log.id = r.value->>0 AND +task_log.result = 'queued' RETURNING task_log.id"""
+UPDATE task_log SET result = 'running', started_at = ?, at = ?, owner = ?
+FROM json_each(?) AS r WHERE task_log.id = r.value"""
 
 _RETRY = """
 INSERT INTO task_log (task_key, task_id, task_type, trigger, params, options, result, cause, scheduled_at,
   occurrence_at, at, attempt, carried)
 SELECT l.task_key, l.task_id, l.task_type, l.trigger, l.params, l.options, 'queued', 'retry', r.value->>1,
   l.occurrence_at, r.value->>1, l.attempt + 1, l.carried
-FROM json_each(?) AS r JOIN task_log AS l ON l.id = r.value->>0 JOIN task AS t ON t.key = l.task_key
-RETURNING id"""
+FROM json_each(?) AS r JOIN task_log AS l ON l.id = r.value->>0 JOIN task AS t ON t.key = l.task_key"""
 
 _END = """
 UPDATE task_log SET result = r.value->>1, started_at = coalesce(r.value->>2, started_at),
@@ -109,17 +117,30 @@ def insert_runs(store: Store, runs: list[NewRun]) -> None:
     """
     rows = [[r.key, r.revision, r.result, r.cause, to_ms(r.scheduled_at), to_ms(r.at), r.owner,
              _json(r.reason), _json(r.covers)] for r in runs if r.result]
-    found = store.database.execute_sql(_INSERT, (compact(rows),)).fetchall()
     inserted: dict[tuple[int, int, str, str], list[int]] = {}
-    for log_id, *occurrence in found:
+    for log_id, *occurrence in _added(store, _INSERT, rows):
         inserted.setdefault(tuple(occurrence), []).append(log_id)
     for run in runs:
         fitting = inserted.get((run.key, to_ms(run.scheduled_at), run.result, run.cause))
         run.log_id = fitting.pop() if fitting else 0  # never one row for two runs
-    advanced = {r.key: [r.key, _ms(r.next_run_at), r.revision] for r in runs if r.advance}
-    if advanced:
-        store.database.execute_sql(_ADVANCE, (compact(list(advanced.values())),))
-    _count(store, [[r.key, to_ms(r.at)] for r in runs if r.log_id and r.result == "running"])
+    tasks: dict[tuple[int, int], list[Any]] = {}
+    for run in runs:
+        task = tasks.setdefault((run.key, run.revision), [run.key, run.revision, 0, None, 0, None])
+        if run.advance:
+            task[2:4] = [1, _ms(run.next_run_at)]
+        if run.log_id and run.result == "running":
+            task[4:6] = [task[4] + 1, to_ms(run.at)]
+    store.database.execute_sql(_CLAIMED, (compact(list(tasks.values())),))
+
+
+def _added(store: Store, insert: str, rows: list[list[Any]]) -> list[list[Any]]:
+    """Does it; the new rows as [id, task key, due, result, cause]."""
+    if not rows:
+        return []
+    last = store.database.execute_sql(_LAST).fetchone()[0]
+    store.database.execute_sql(insert, (compact(rows),))
+    found: list[list[Any]] = json.loads(store.database.execute_sql(_ADDED, (last,)).fetchone()[0])
+    return found
 
 
 def _count(store: Store, started: list[list[int]]) -> None:
@@ -139,8 +160,10 @@ def start_runs(store: Store, runs: list[tuple[int, int]], at: datetime, owner: s
     """Turns queued rows, as (log id, task key), into running ones; returns the ids still queued until now."""
     if not runs:
         return set()
-    rows = [[log_id, to_ms(at), owner] for log_id, _ in runs]
-    started = {row[0] for row in store.database.execute_sql(_START, (compact(rows),)).fetchall()}
+    ids = compact([log_id for log_id, _ in runs])
+    queued = store.database.execute_sql(_QUEUED, (ids,)).fetchone()[0]
+    store.database.execute_sql(_START, (to_ms(at), to_ms(at), owner, queued))
+    started = set(json.loads(queued))
     _count(store, [[key, to_ms(at)] for log_id, key in runs if log_id in started])
     return started
 
@@ -166,4 +189,4 @@ def insert_retries(store: Store, ended: list[tuple[int, datetime]]) -> list[int]
     if not ended:
         return []
     rows = [[log_id, to_ms(at)] for log_id, at in ended]
-    return [row[0] for row in store.database.execute_sql(_RETRY, (compact(rows),)).fetchall()]
+    return [row[0] for row in _added(store, _RETRY, rows)]

@@ -165,14 +165,18 @@ class Store:
 
     def probe(self) -> None:
         """Writes a row: BEGIN IMMEDIATE alone succeeds on a read-only file."""
-        with self.writing():
-            Meta.insert(name="probe", value=uuid.uuid4().hex).on_conflict_replace().execute()
+        self.note("probe", uuid.uuid4().hex)
 
     def meta(self, name: str) -> str:
         """A fact about this store, '' if there is none of that name."""
         with self.reading():
             row = Meta.get_or_none(Meta.name == name)
         return row.value if row else ""
+
+    def note(self, name: str, value: str) -> None:
+        """Keeps a fact about this store."""
+        with self.writing():
+            Meta.insert(name=name, value=value).on_conflict_replace().execute()
 
     def checkpoint(self) -> None:
         """Moves the write-ahead log into the file while the write lock is held: a commit that races a

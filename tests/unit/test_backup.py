@@ -196,6 +196,13 @@ def spoil_page(path: Path) -> None:
     path.write_bytes(content)
 
 
+def spoil_count(path: Path) -> None:
+    """A wrong number of free pages: everything can be read, only a check of the whole notices."""
+    content = bytearray(path.read_bytes())
+    content[39] += 1
+    path.write_bytes(content)
+
+
 def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -215,7 +222,7 @@ def other_program(path: Path) -> None:
         raw.commit()
 
 
-SPOILT: list[Callable[[Path], None]] = [spoil_header, spoil_page, cut_off, empty, text, other_program]
+SPOILT: list[Callable[[Path], None]] = [spoil_header, spoil_page, spoil_count, cut_off, empty, text, other_program]
 
 
 @pytest.mark.parametrize("spoil", SPOILT)

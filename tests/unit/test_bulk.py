@@ -254,6 +254,18 @@ def test_an_end_closes_the_row_and_tells_the_task(store: Store) -> None:
     assert counters(task(store)) == (1, 1, NOW, "failure", LATER)
 
 
+def test_a_task_last_ran_when_its_handler_was_called_and_an_older_run_that_ends_later_changes_that_not(
+        store: Store) -> None:
+    found = insert_task(store)
+    slow, quick = insert(store, claim(found), claim(found, scheduled_at=LATER, at=LATER, next_run_at=None))
+    assert task(store).last_run_at == LATER
+    called = LATER + timedelta(milliseconds=3)
+    for run in (ended(quick, started_at=called), ended(slow), ended(slow, started_at=None)):
+        with store.writing():
+            end_runs(store, [run])
+        assert task(store).last_run_at == called
+
+
 def test_several_ends_of_one_task_are_told_in_their_order(store: Store) -> None:
     found = insert_task(store)
     ids = insert(store, *(claim(found, scheduled_at=DUE + timedelta(seconds=n)) for n in range(4)))

@@ -165,7 +165,8 @@ def test_the_oem_code_page_reads_what_the_console_s_own_programs_write() -> None
 
 @POSIX_ONLY
 @pytest.mark.parametrize(("data", "text", "code"), [
-    ("好".encode(), "好", "cmd_done"), (b"x\xc4", "x\ufffd", "cmd_done_read_as"), ("好".encode()[:2], "濂", "cmd_done_read_as")])
+    ("好".encode(), "好", "cmd_done"), (b"x\xc4", "x\ufffd", "cmd_done_read_as"),
+    ("好".encode()[:2], "濂", "cmd_done_read_as")])
 def test_the_last_characters_come_at_the_end(
         monkeypatch: pytest.MonkeyPatch, data: bytes, text: str, code: str) -> None:
     monkeypatch.setattr(locale, "getencoding", lambda: "GBK")
@@ -231,6 +232,7 @@ def test_utf_16_arrives_with_a_mark_and_without_one(text: str, cuts: list[int], 
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(HAN, st.booleans()), min_size=1, max_size=12), CUTS)
+@example([("一上", True)], [51])
 def test_lines_in_two_encodings_are_read_each_by_itself(lines: list[tuple[str, bool]], cuts: list[int]) -> None:
     """Once it is sure that UTF-8 is spoken."""
     begin = CHINESE + "\n"
@@ -255,8 +257,9 @@ def test_plain_text_is_given_out_at_once_and_doubtful_text_when_it_is_sure() -> 
     decoder = OutputDecoder(None, "gbk")
     assert decoder.feed(b"plain ") == "plain "
     assert decoder.feed("一二三".encode()) == ""  # three characters may be UTF-8 by accident
-    assert decoder.feed("四五六七八".encode()) == "一二三四五六七八"
-    assert decoder.feed("九".encode()) == "九"
+    assert decoder.feed("四五六七八\n".encode()) == "一二三四五六七八\n"
+    assert decoder.feed("plain 九".encode()) == "plain "  # each line by itself: it may turn out to be another's
+    assert decoder.feed("十\n".encode()) == "九十\n"
     other = OutputDecoder(None, "utf-8")
     assert other.feed("一".encode()[:2]) == "" and other.feed("一".encode()[2:]) == "一"
 

@@ -131,7 +131,7 @@ def test_windows_paths() -> None:
             check_path(path, windows=False)
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="absolute paths of Windows")
+@pytest.mark.skipif(sys.platform != "win32", reason="Windows only: absolute paths")
 def test_absolute_windows_paths_are_taken(tmp_path: Path) -> None:
     assert read(tmp_path, "database = 'D:\\data\\task.db'\n").database == Path(r"D:\data\task.db")
 

@@ -392,6 +392,7 @@ def test_what_another_process_changes_is_in_force_within_half_a_second(house: En
         eventually(lambda: house.begun, 0.5)
         gate.entered()
         context = house.engine.runner.running()[house.rows()[0].id].context
+        assert context is not None
         call("logs", "stop", context.run_id)
         assert context.cancelled.wait(0.5)
         gate.go.set()

@@ -156,7 +156,9 @@ def test_the_second_signal_ends_the_waiting(house: EngineHouse) -> None:
     gate.go.set()
 
 
-def test_a_second_stop_waits_for_the_first_and_does_nothing(house: EngineHouse) -> None:
+def test_a_second_stop_waits_for_the_first_and_does_nothing(
+        house: EngineHouse, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dingshi.scheduler")
     house.does = gate = Gate()
     engine = house.start()
     house.add("t")
@@ -174,12 +176,13 @@ def test_a_second_stop_waits_for_the_first_and_does_nothing(house: EngineHouse) 
     begun = time.monotonic()
     engine.stop(60.0)
     assert time.monotonic() - begun < 0.1
-    assert house.results() == ["success"]
+    assert house.results() == ["success"] and caplog.messages.count("scheduler stopped") == 1
 
 
-def test_an_engine_that_never_ran_can_be_stopped(house: EngineHouse) -> None:
-    house.make().stop()
-    assert not house.settings.snapshot.exists()
+def test_an_engine_that_never_ran_can_be_stopped(house: EngineHouse, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "dingshi.scheduler"):
+        house.make().stop()
+    assert not house.settings.snapshot.exists() and caplog.messages == []
 
 
 def test_a_store_locked_by_others_at_the_stop_is_waited_for(house: EngineHouse) -> None:
@@ -220,7 +223,7 @@ def test_a_store_that_stays_locked_is_not_given_to_the_next_while_we_may_write(
     assert holder(house.settings.database) is not None
     other.execute("ROLLBACK")
     other.close()
-    eventually(lambda: not engine.ledger.is_alive())
+    eventually(lambda: not engine.loop.is_alive())
     engine.lock.release()
 
 
@@ -253,7 +256,12 @@ def test_no_process_is_left_even_if_it_ignores_being_asked(house: EngineHouse) -
     house.tasks.run("stubborn")
     eventually(lambda: house.rows() and house.rows()[0].processes)
     pid = int(house.rows()[0].processes[0][0])
-    eventually(lambda: [active for active in engine.runner.running().values() if "up" in active.context.kept.text()])
+
+    def said() -> str:
+        contexts = [active.context for active in engine.runner.running().values()]
+        return "".join(context.kept.text() for context in contexts if context)
+
+    eventually(lambda: "up" in said())
     engine.stop(0.1)
     assert house.results() == ["interrupted"]
-    eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

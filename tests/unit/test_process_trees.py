@@ -208,11 +208,13 @@ def test_who_does_not_heed_is_killed_after_the_grace() -> None:
 
 def test_the_run_returns_though_something_in_the_background_holds_its_pipe(word: str) -> None:
     code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]]); sys.exit('hello')"
+    silent = SLEEP.replace("print('up', flush=True); ", "")
     context = HandlerContext()
     began = time.monotonic()
-    outcome = send_cmd.run({"command": [sys.executable, "-c", code, SLEEP, word], "success_codes": [1]}, context)
+    outcome = send_cmd.run({"command": [sys.executable, "-c", code, silent, word], "success_codes": [1]}, context)
     assert time.monotonic() - began < 5.0
     assert outcome.result == "success" and "hello" in context.text
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("output-")] == []
     assert len(carrying(word)) == 1  # what a command leaves behind on purpose lives on
 
 

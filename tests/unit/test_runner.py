@@ -15,7 +15,7 @@ from dashboard.engine.outcome import Ended
 from dashboard.engine.run_context import RunContext
 from dashboard.engine.runner import Runner
 from dashboard.fields import Document
-from dashboard.handlers.contract import Cancelled, Context, Failed, Outcome, Unknown
+from dashboard.handlers.contract import Cancelled, Context, Failed, Outcome, Reason, Unknown
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
@@ -251,7 +251,7 @@ def test_what_was_claimed_behind_an_abandoned_run_begins_all_the_same() -> None:
     while not house.ends:
         time.sleep(house.runner.watch() / 10)
     house.wait_for(3)
-    assert [(ended.run.log_id, ended.result) for ended in house.ends] == [
+    assert sorted((ended.run.log_id, ended.result) for ended in house.ends) == [
         (1, "timeout"), (2, "success"), (3, "success")]
     hanging.go.set()
     house.runner.close()
@@ -352,3 +352,70 @@ def test_what_a_run_starts_is_told_with_all_it_started_before() -> None:
     context.started(10, 1.5)
     context.started(11, 2.5)
     assert told == [(7, [[10, 1.5]]), (7, [[10, 1.5], [11, 2.5]])]
+
+
+class Mute:
+    """An object that fails at being put into words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class MuteError(Exception):
+    """An exception that does."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("answer", ["ok", True, {"result": "success"}, Outcome("done"), Outcome("running"), Mute])
+def test_an_answer_that_no_handler_may_give_is_a_failure(house: House, answer: Any) -> None:
+    ACT.act = lambda context: answer
+    house.runner.submit([a_run()])
+    ended = house.end()
+    assert (ended.result, ended.reason) == ("failure", {"code": "exception", "kind": "TypeError"})
+    assert "returned" in str(ended.error)
+
+
+def test_what_cannot_be_put_into_words_costs_no_worker(house: House) -> None:
+    tangle: dict[str, Any] = {}
+    tangle["self"] = tangle
+
+    def act(context: Context) -> Outcome | None:
+        context.carried["tangle"] = tangle
+        raise MuteError
+    ACT.act = act
+    house.runner.submit([a_run()])
+    ended = house.end()
+    assert (ended.reason, ended.error, ended.carried) == (
+        {"code": "exception", "kind": "MuteError"}, "MuteError", None)
+    ACT.act = lambda context: Outcome("failure", Reason("odd", {"what": Mute(), "number": float("nan"), "n": 1.5}))
+    house.runner.submit([a_run()])
+    assert house.end().reason == {"code": "odd", "what": "Mute", "number": "nan", "n": 1.5}
+
+
+def test_what_a_handler_still_changes_while_it_is_given_up_is_told_all_the_same() -> None:
+    house, began, go = House(), threading.Event(), threading.Event()
+
+    def act(context: Context) -> Outcome | None:
+        began.set()
+        for number in range(10**9):
+            context.carried[str(number % 5000)] = number
+            if number % 5000 == 4999:
+                context.carried.clear()
+            if go.is_set():
+                return None
+        return None
+    ACT.act = act
+    house.runner.submit([a_run()])
+    assert began.wait(10)
+    house.runner.give_up_all()
+    assert house.end().result == "interrupted"
+    go.set()
+    while house.runner.abandoned:
+        time.sleep(0.001)
+    house.runner.close()

@@ -1,6 +1,7 @@
 """A ``tasks.pkl`` that wants to harm whoever reads it (X13, R8, S8): refused, whatever it holds."""
 
 import hashlib
+import io
 import json
 import random
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from dashboard.engine import _pickle, snapshot
 from tests.factories import SCHEDULED_AT
-from tests.hostile_pickles import all_of_them, greedy, running
+from tests.hostile_pickles import all_of_them, greedy, odd, running
 
 ROOT = Path(__file__).resolve().parents[2]
 MEGABYTES = 50
@@ -58,6 +59,28 @@ def test_none_runs_code_crashes_or_takes_much_memory(tmp_path: Path) -> None:
     assert made == set()
     assert set(refused) == set(bodies)
     assert {said.split(":")[0] for said in refused.values()} == {"SnapshotBad"}
+
+
+@pytest.mark.parametrize("name", sorted({**greedy(), **odd()}))
+def test_what_wants_no_code_is_refused_as_a_pickle_already(name: str) -> None:
+    with pytest.raises(_pickle.Refused) as refused:
+        _pickle.loads(signed({**greedy(), **odd()}[name]))
+    if name.startswith("frame"):
+        assert "longer than the file" in str(refused.value)
+    if name == "memo_put":  # it would have taken gigabytes already
+        assert str(refused.value).startswith("opcode ")
+
+
+@pytest.mark.parametrize("name", sorted(running()))
+def test_what_wants_to_run_code_meets_two_walls(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    body = running()[name]
+    with pytest.raises(_pickle.Refused, match=r"^opcode [A-Z_0-9]+ at byte \d+$"):
+        _pickle._check_opcodes(b"\x80\x04" + (body[2:] if body[:1] == b"\x80" else body))
+    if not name.startswith("ext"):
+        with pytest.raises(_pickle.Refused, match=r"^it names "):
+            _pickle._Unpickler(io.BytesIO(body)).load()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_stock_reader_does_what_those_files_want(tmp_path: Path) -> None:
