@@ -4,8 +4,13 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dashboard.i18n import DEFAULT, speaking
+
+# A busy machine, or a first run without hypothesis's own cache, is no failure.
+settings.register_profile("dingshi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dingshi")
 
 
 @pytest.fixture(autouse=True)

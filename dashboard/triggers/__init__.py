@@ -53,13 +53,14 @@ def build(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime) -> Timetable 
 
 
 def describe(spec: TriggerDocument, zone: ZoneInfo) -> str:
-    """A sentence in the language in force."""
-    return installed()[spec["type"]].describe(spec, zone)
+    """A sentence in the language in force; the exact fields of a kind that is not here (a newer version's)."""
+    kind = installed().get(spec.get("type", ""))
+    return fields_text(spec) if kind is None else kind.describe(spec, zone)
 
 
 def fields_text(spec: TriggerDocument) -> str:
     """The exact fields, the same in every language: ``interval hours=1``."""
-    return " ".join([spec["type"], *(_pair(name, value) for name, value in spec.items() if name != "type")])
+    return " ".join([str(spec.get("type")), *(_pair(name, value) for name, value in spec.items() if name != "type")])
 
 
 def first_due(spec: TriggerDocument, zone: ZoneInfo, anchor: datetime, now: datetime) -> datetime | None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboard.engine.lock import InstanceLock
-from dashboard.models import TaskLog
+from dashboard.models import Task, TaskLog
 from tests.console import ZONE, Console, with_store
 
 COMMAND = ("--param", "command=echo hi")
@@ -319,3 +319,16 @@ def test_commands_say_it_in_chinese(console: Console) -> None:
             assert re.search("[\u4e00-\u9fff]", add(console))
         assert re.search("[\u4e00-\u9fff]", console("task", *words).out)
     assert re.search("[\u4e00-\u9fff]", console("task", "show", "nobody", code=1).err)
+
+
+def test_a_row_of_another_version_is_shown_as_it_is(console: Console) -> None:
+    add(console)
+    store = console.store()
+    with store.writing():
+        Task.update(trigger={"type": "moon", "phase": "full"}, type="dance").execute()
+    store.close()
+    assert "moon phase=full" in console("task", "list").out
+    said = console("task", "show", "tidy").out
+    assert "moon phase=full" in said and "trigger.type" in said
+    console("task", "pause", "tidy")
+    console("task", "delete", "tidy", "--yes")
