@@ -197,6 +197,13 @@ class _QueueHandler(logging.Handler):
         """No lock: the queue needs none, and a signal handler may log at any instant."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As inherited, without the lock, which Python 3.13 takes for granted."""
+        found = self.filter(record)
+        if found:
+            self.emit(found if isinstance(found, logging.LogRecord) else record)
+        return bool(found)
+
     def emit(self, record: logging.LogRecord) -> None:
         # The text is made now, since its values may change; all the rest in the writer's thread.
         try:

@@ -37,6 +37,7 @@ class Console:
         self.folder = folder
         self._monkeypatch = monkeypatch
         self._capsys = capsys
+        self._stores: list[Store] = []
         (folder / "dingshi.toml").write_text("", encoding="utf-8")
         self.environment(CONFIG=str(folder / "dingshi.toml"), DATA_DIR=str(folder), TIMEZONE=ZONE, LANGUAGE="en",
                          MIN_FREE_MB="1")
@@ -56,6 +57,8 @@ class Console:
         self._capsys.readouterr()
         with speaking("en"):
             found = main(list(words))
+        while self._stores:
+            self._stores.pop().close()
         said = self._capsys.readouterr()
         answer = Answer(found, said.out, said.err)
         assert answer.code == code, f"exit {found}\n{said.out}\n{said.err}"
@@ -63,9 +66,10 @@ class Console:
         return answer
 
     def store(self) -> Store:
-        """The store, opened beside the console's own. Close it."""
+        """The store, opened beside the console's own; closed after the next command at the latest."""
         store = Store(self.folder / "task.db")
         store.open()
+        self._stores.append(store)
         return store
 
 
