@@ -109,7 +109,7 @@ def odd() -> dict[str, bytes]:
         "no_stop": proto + b"N", "nothing": b"", "pop": proto + b"NN0" + STOP, "dup": proto + b"N2" + STOP,
         "empty_stack": proto + STOP, "append_to_none": proto + b"NNa" + STOP, "key_list": proto + b"}]Ns" + STOP,
         "key_number": proto + b"}K\x01Ns" + STOP, "odd_items": proto + b"}(Nu" + STOP,
-        "surrogate": proto + b"X\x03\0\0\0\xed\xa0\x80" + STOP, "nul": proto + short("a\0") + STOP,
+        "surrogate": proto + b"X\x03\0\0\0\xed\xa0\x80" + STOP, "zero": proto + short("a\0") + STOP,
         "bad_utf8": proto + b"\x8c\x02\xff\xfe" + STOP, "text": "任务".encode(), "zeros": b"\0" * 100,
         "buffer": b"\x80\x05\x97" + STOP,
     }
