@@ -150,7 +150,11 @@ class Engine:
                     and was_cut_short(self.store, found.rpartition(":")[2]))
 
         def look() -> None:
-            count = processes.sweep(cut_short, left.processes)
+            try:
+                count = processes.sweep(cut_short, left.processes)
+            except Exception:
+                log.exception("looking for processes of interrupted runs failed")
+                return
             if count:
                 log.warning("%d processes of interrupted runs ended", count)
 
