@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from peewee import AutoField, BigIntegerField, BooleanField, IntegerField, Model, TextField
+from peewee import BigIntegerField, BooleanField, IntegerField, Model, TextField
+from playhouse.sqlite_ext import AutoIncrementField
 
 
 class Base(Model):
@@ -34,7 +35,7 @@ class Task(Base):
 
 
 class TaskLog(Base):
-    id = AutoField()
+    id = AutoIncrementField()  # never given twice: links, followers and the marks of processes rely on it
     task_key = IntegerField()
     task_id = TextField()
     task_type = TextField()

@@ -61,7 +61,7 @@ class LedgerHouse:
         self.scheduler.start(paused=True)
         self.book = TaskBook(self.store, self.settings.timezone, self.scheduler)
         self.ended = threading.Semaphore(0)
-        self.runner = Runner(workers, self.clock, self._context, self._over)
+        self.runner = Runner(workers, self.clock, self._context, self._over, self.inbox.back)
         self.touched: list[bool] = []
         self.disk = Disk(folder, self.settings.min_free_mb, self.clock)
         self.ledger = Ledger(store=self.store, book=self.book, runner=self.runner, inbox=self.inbox, disk=self.disk,

@@ -115,6 +115,9 @@ def troubles(engine: Engine, log: LogWriter) -> list[str]:
         found.append(_named(settings.snapshot, status["snapshot_problem"]) or gettext(
             "The snapshot %(path)s is not written: %(error)s", path=settings.snapshot,
             error=status["snapshot_problem"]))
+    if status["runs"]["stuck"]:
+        found.append(gettext("%(n)s handlers do not end and keep their workers; only a restart frees them.",
+                             n=status["runs"]["stuck"]))
     if log.problem:
         found.append(log.problem)
     return found

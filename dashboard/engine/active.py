@@ -10,7 +10,8 @@ from dashboard.engine.run_context import RunContext
 @dataclass(slots=True, eq=False)
 class Active:
     """``begun``, ``deadline``: monotonic. ``context``: None for a moment, until its worker has made it. ``why``: the
-    reason for which it was cancelled; ``give_up``: when its handler is abandoned then."""
+    reason for which it was cancelled; ``give_up``: when its handler is abandoned then. ``stuck``: it was, and keeps
+    its worker all the same: too many were abandoned already."""
 
     run: Run
     begun: float
@@ -20,3 +21,4 @@ class Active:
     why: str = ""
     give_up: float | None = None
     closed: bool = False
+    stuck: bool = False

@@ -26,6 +26,7 @@ class Arrivals:
     def apply(self, changes: Changes) -> None:
         """What the table told."""
         self.board.forget(changes.gone)
+        self.board.cancel(set(changes.cancelled))
         for key in changes.resumed:
             for run in self.board.release(key):
                 self.place(run)

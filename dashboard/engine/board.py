@@ -8,7 +8,8 @@ from datetime import datetime
 from dashboard.engine.definition import Run
 
 LONGEST_QUEUE = 100
-"""How many runs of one task may wait for the one before them (overlap ``queue``); more are skipped."""
+"""How many runs of one task may wait for the one before them (overlap ``queue``) or for a worker (``allow``); more
+are skipped."""
 
 
 class Board:
@@ -26,6 +27,10 @@ class Board:
         """Whether this queued row is here already."""
         return log_id in self._known
 
+    def known(self) -> set[int]:
+        """Log ids of the queued rows that are here."""
+        return set(self._known)
+
     def queued(self) -> int:
         """How many rows are queued, retries that wait for their time included."""
         return len(self._known)
@@ -34,9 +39,16 @@ class Board:
         """What a new occurrence does: ``start``, ``wait`` or ``skip``. ``planned``: how many of this task are being
         claimed at this moment."""
         waiting = len(self._waiting.get(key, ()))
-        if overlap == "allow" or self.active[key] + waiting + planned == 0:
+        if overlap == "allow":
+            return "skip" if self._ready_of(key) + planned >= LONGEST_QUEUE else "start"
+        if self.active[key] + waiting + planned <= 0:
             return "start"
         return "wait" if overlap == "queue" and waiting + planned < LONGEST_QUEUE else "skip"
+
+    def _ready_of(self, key: int) -> int:
+        if len(self.ready) < LONGEST_QUEUE // 2:
+            return 0
+        return sum(run.key == key for run in self.ready)
 
     def began(self, run: Run) -> None:
         """A run that was claimed as running."""
@@ -50,6 +62,11 @@ class Board:
             self.ready.append(run)
         else:
             self._waiting.setdefault(run.key, deque()).append(run)
+
+    def put_back(self, run: Run) -> None:
+        """A run that was claimed and has not begun is ready again, before all others."""
+        self._known.add(run.log_id)
+        self.ready.appendleft(run)
 
     def delay(self, run: Run) -> None:
         """A queued row whose time (``scheduled_at``) is still to come."""
@@ -101,6 +118,23 @@ class Board:
     def ended(self, key: int) -> None:
         """One active run of this task is over; the next one waiting becomes ready."""
         self._less(key, 1)
+
+    def cancel(self, log_ids: set[int]) -> None:
+        """Rows that somebody cancelled: their places are free."""
+        found = log_ids & self._known
+        if not found:
+            return
+        self._known -= found
+        ready = [run for run in self.ready if run.log_id in found]
+        self.ready = deque(run for run in self.ready if run.log_id not in found)
+        self._delayed = [entry for entry in self._delayed if entry[1] not in found]
+        heapq.heapify(self._delayed)
+        for key, waiting in list(self._waiting.items()):
+            self._waiting[key] = deque(run for run in waiting if run.log_id not in found)
+        for key, held in list(self._held.items()):
+            self._held[key] = [run for run in held if run.log_id not in found]
+        for run in ready:
+            self.ended(run.key)
 
     def forget(self, keys: Iterable[int]) -> None:
         """Tasks that are gone: nothing of theirs starts any more (their rows are cancelled already)."""

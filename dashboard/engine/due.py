@@ -1,6 +1,6 @@
 """What becomes of the due times of one task that have come: pure arithmetic over its timetable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dashboard.engine.definition import Definition
@@ -24,10 +24,10 @@ def plan(task: Definition, now: datetime, grace: timedelta) -> Plan | None:
     timetable, start = task.timetable, task.next_run_at
     if timetable is None or start is None or start > now or task.paused:
         return None
-    passed = timetable.passed(start, now)
-    if passed is None:  # an anchor that moved: go on from here
-        return Plan(None, "schedule", None, timetable.after(now))
-    upcoming = timetable.after(now)
+    passed, upcoming = timetable.passed(start, now), timetable.after(now)
+    if passed is None:  # another time zone: the known due time has passed all the same, and is told
+        known = plan_known(task, now, grace)
+        return None if known is None else replace(known, next_run_at=upcoming)
     in_time = now - passed.last <= grace
     if not in_time and task.options["missed"] == "skip":
         return Plan(None, "schedule", passed, upcoming)

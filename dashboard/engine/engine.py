@@ -51,7 +51,7 @@ class Engine:
         self.inbox = Inbox()
         self.scheduler = GuardedScheduler(self.inbox.due, self.clock)
         self.book = TaskBook(store, settings.timezone, self.scheduler)
-        self.runner = Runner(settings.workers, self.clock, self._context, self.inbox.ended)
+        self.runner = Runner(settings.workers, self.clock, self._context, self.inbox.ended, self.inbox.back)
         self.snapshotter = Snapshotter(settings.snapshot, self._snapshot, self.clock)
         self.ledger = Ledger(
             store=store, book=self.book, runner=self.runner, inbox=self.inbox, owner=self.boot, clock=self.clock,
@@ -136,7 +136,7 @@ class Engine:
         self._store_id = self.store.meta("store_id")
         now = whole_ms(self.clock.now())
         rezone(self.store, self.settings.timezone, now)
-        left = recover(self.store, now)
+        left = recover(self.store, now, self.ledger.grace)
         self._sweep(left)
         return left
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,13 @@ def execute(run: Run, context: RunContext, clock: Clock, begun: float, started_a
     outcome = _call(run, context)
     if context.why and outcome.result in ("failure", "timeout"):
         outcome = cancelled(run, context.why)
-    return ended(run, context, outcome, started_at, clock.monotonic() - begun)
+    seconds = clock.monotonic() - begun
+    try:
+        return ended(run, context, outcome, started_at, seconds)
+    except Exception as error:
+        log.exception("what a run left cannot be told id=%s run=%d", run.task_id, run.log_id)
+        reason = Reason("exception", {"kind": type(error).__name__})
+        return ended(run, context, Outcome(outcome.result, reason, final=True), started_at, seconds, carried=False)
 
 
 def cancelled(run: Run, why: str) -> Outcome:
@@ -39,7 +46,8 @@ def cancelled(run: Run, why: str) -> Outcome:
     return Outcome(CANCELLED[why], Reason(why, values))
 
 
-def ended(run: Run, context: RunContext, outcome: Outcome, started_at: datetime, seconds: float) -> Ended:
+def ended(run: Run, context: RunContext, outcome: Outcome, started_at: datetime, seconds: float, *,
+          carried: bool = True) -> Ended:
     """An outcome with all that the store keeps of it. ``finished_at`` is measured from the start by the monotonic
     clock, so that a changed clock makes no run end before it began."""
     duration_ms = max(0, round(seconds * 1000))
@@ -50,7 +58,7 @@ def ended(run: Run, context: RunContext, outcome: Outcome, started_at: datetime,
         duration_ms=duration_ms, output=context.kept.text(),
         reason=None if reason is None else {**(_plain(dict(reason.values)) or {}), "code": reason.code},
         error=None if outcome.error is None else clean(outcome.error)[:LONGEST_ERROR],
-        final=outcome.final, carried=(_plain(context.carried) or None) if context.carried else None)
+        final=outcome.final, carried=(_plain(context.carried) or None) if carried and context.carried else None)
 
 
 def _call(run: Run, context: RunContext) -> Outcome:
@@ -78,6 +86,11 @@ def _told(outcome: Outcome | None) -> Outcome:
         return Outcome()
     if not isinstance(outcome, Outcome) or outcome.result not in RETURNED:
         raise TypeError(f"run() returned {outcome!r:.200}")
+    reason, error = outcome.reason, outcome.error
+    if reason is not None and not (isinstance(reason.code, str) and isinstance(reason.values, Mapping)):
+        raise TypeError(f"run() gave the reason {reason!r:.200}")
+    if error is not None and not isinstance(error, str):
+        raise TypeError(f"run() gave the error {error!r:.200}")
     return outcome
 
 
@@ -92,10 +105,12 @@ def _plain(value: dict[str, Any]) -> dict[str, Any] | None:
     """Plain JSON; None if it is none. A handler that was given up may even change it at this moment."""
     for _ in range(TRIES):
         try:
-            found: dict[str, Any] = _cleaned(value)
+            found: dict[str, Any] | None = _cleaned(value) if isinstance(value, dict) else None
         except RuntimeError:
             continue
-        return found
+        if found is not None:
+            return found
+        break
     log.error("what a run left cannot be kept: %s", type(value).__name__)
     return None
 

@@ -5,18 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from dashboard.engine.definition import Run
 from dashboard.engine.outcome import Ended
 
 
 @dataclass(slots=True)
 class News:
     """``due``: keys of tasks whose due time came. ``idle``: (key, when) of tasks that waited for idleness.
-    ``processes``: what runs have started, as {log id: [[pid, create time], …]}."""
+    ``processes``: what runs have started, as {log id: [[pid, create time], …]}. ``back``: runs that were claimed and
+    have not begun."""
 
     due: set[int] = field(default_factory=set)
     idle: dict[int, datetime] = field(default_factory=dict)
     ended: list[Ended] = field(default_factory=list)
     processes: dict[int, list[list[float]]] = field(default_factory=dict)
+    back: list[Run] = field(default_factory=list)
     look: bool = False
 
     def add(self, later: "News") -> None:
@@ -24,12 +27,13 @@ class News:
         self.due |= later.due
         self.idle = {**later.idle, **self.idle}
         self.ended += later.ended
+        self.back += later.back
         self.processes.update(later.processes)
         self.look = self.look or later.look
 
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.due or self.idle or self.ended or self.processes or self.look)
+        return not (self.due or self.idle or self.ended or self.processes or self.back or self.look)
 
 
 class Inbox:
@@ -50,6 +54,10 @@ class Inbox:
     def ended(self, ended: Ended) -> None:
         """A run is over."""
         self._tell(lambda news: news.ended.append(ended))
+
+    def back(self, runs: list[Run]) -> None:
+        """Runs that were claimed will not begin now."""
+        self._tell(lambda news: news.back.extend(runs))
 
     def started(self, log_id: int, processes: list[list[float]]) -> None:
         """A run has started one more process; these are all so far."""

@@ -16,6 +16,7 @@ log = logging.getLogger("dingshi.scheduler")
 ASKED_SECONDS = 1.5
 """From asking runs to end to killing what they started."""
 KILLED_SECONDS = 0.5
+CHECKPOINT_SECONDS = 6.0
 RECORD_SECONDS = 6.0
 """For the last commit: longer than a write waits for a store that another program has locked."""
 HURRIED_SECONDS = 0.3
@@ -64,11 +65,23 @@ class Leaving:
         if engine.loop.is_alive() or engine.ledger.problem:
             log.error("not everything could be recorded: %s", engine.ledger.problem or "the store does not answer")
         self._try("the snapshot", lambda: engine.snapshotter.stop(HURRIED_SECONDS if self.hurry.is_set() else 2.0))
-        if not self.hurry.is_set():
-            self._try("the checkpoint", engine.store.checkpoint)
+        self._checkpoint()
         if not engine.loop.is_alive():  # else it may still write: then the end of the process frees the store
             engine.lock.release()
         log.info("scheduler stopped")
+
+    def _checkpoint(self) -> None:
+        """In a thread of its own: another program may hold the store, and a hurry waits for nobody."""
+        if self.hurry.is_set():
+            return
+        done = threading.Event()
+
+        def look() -> None:
+            self._try("the checkpoint", self.engine.store.checkpoint)
+            done.set()
+
+        threading.Thread(target=look, name="dingshi-checkpoint", daemon=True).start()
+        self._wait(CHECKPOINT_SECONDS, done.is_set)
 
     def _end_runs(self) -> None:
         """Asks, kills, gives up. What was claimed and not begun goes with the rest."""

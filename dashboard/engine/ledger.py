@@ -7,6 +7,7 @@ tries again.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -127,7 +128,7 @@ class Ledger:
     def _poll(self, now: datetime) -> None:
         tick = self.clock.monotonic()
         if self._kept.look or tick - self._polled >= POLL_SECONDS:
-            changes = self.book.poll(now)
+            changes = self.book.poll(now, self.board.known())
             self._polled, self._kept.look = tick, False
             if changes is not None:
                 self._kept.due |= changes.due
@@ -140,7 +141,7 @@ class Ledger:
 
     def _plan(self, now: datetime) -> Batch:
         batch = Batch(now, ended=list(self._kept.ended), processes=dict(self._kept.processes),
-                      skips=list(self.arrivals.refused.values()))
+                      skips=list(self.arrivals.refused.values()), back=list(self._kept.back))
         if not self.claiming:
             return batch
         if self.disk.low():
@@ -152,7 +153,8 @@ class Ledger:
                 break
             batch.starts.append(run)
         planner = Planner(board=self.board, seats=seats, owner=self.owner, now=now, why=self._why, grace=self.grace,
-                          broken=self.book.end, patient=self.clock.monotonic() < self._patient_until)
+                          broken=self.book.end, patient=self.clock.monotonic() < self._patient_until,
+                          over=Counter(ended.run.key for ended in batch.ended))
         keys = sorted(self._kept.due)[:MOST_AT_ONCE]
         planner.due(self.book.by_key[key] for key in keys if key in self.book.by_key)
         planner.idle(self.book.by_key, self._kept.idle)
@@ -204,6 +206,7 @@ class Ledger:
         self.runner.submit(begun)
         for run in begun:  # told after it was begun: logging takes as long as claiming
             log.info("run started id=%s run=%d cause=%s attempt=%d", run.task_id, run.log_id, run.cause, run.attempt)
+        self._put_back(batch.back)
         stored = {id(ended) for ended in batch.ended}
         self._kept.ended = [ended for ended in self._kept.ended if id(ended) not in stored]
         for ended in batch.ended:
@@ -215,6 +218,16 @@ class Ledger:
         self.arrivals.attempts += batch.retries
         if batch.ended or batch.claims or batch.starts:
             self.touched(False)
+
+    def _put_back(self, runs: list[Run]) -> None:
+        gone = {id(run) for run in runs}
+        self._kept.back = [run for run in self._kept.back if id(run) not in gone]
+        for run in reversed(runs):
+            log.info("run queued again id=%s run=%d: it had not begun", run.task_id, run.log_id)
+            if run.key in self.book.by_key:
+                self.board.put_back(run)
+            else:
+                self.board.ended(run.key)
 
     def _over(self, ended: Ended) -> None:
         self.board.ended(ended.run.key)

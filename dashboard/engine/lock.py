@@ -51,7 +51,7 @@ class InstanceLock:
         """Takes the store, and tells others our pid and ``port``. Called again by the holder it tells the new port.
 
         Raises SchedulerRunning, within a second, with the other's pid and port; StoreReadOnly if the folder
-        cannot be written.
+        cannot be written, or there is a file in its place.
         """
         try:
             if not self.held:
@@ -62,6 +62,7 @@ class InstanceLock:
             raise _running(self.database, _owner(self.database)) from None
         except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
             self.release()
+            refuse_file(self.database.parent)
             words = getattr(error, "strerror", None) or str(error)
             raise StoreReadOnly(gettext(
                 "The lock %(path)s cannot be taken (%(words)s). Nothing was started. Give the user who runs Dingshi "
@@ -78,6 +79,20 @@ class InstanceLock:
     def _tell(self, port: int | None) -> None:
         text = json.dumps({"pid": os.getpid(), "port": port, "started": iso(datetime.now(UTC))})
         write_atomically(owner_path(self.database), text.encode("ascii"))
+
+
+def in_the_way(folder: Path) -> Path | None:
+    """The file that is where ``folder``, or one around it, should be; None if there is none."""
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    return there if there is not None and there.is_file() else None
+
+
+def refuse_file(folder: Path) -> None:
+    """Raises StoreReadOnly if a file is in the way of ``folder``."""
+    file = in_the_way(folder)
+    if file is not None:
+        raise StoreReadOnly(gettext("%(path)s is a file; a folder is needed. Set data_dir to another folder, or "
+                                    "move the file away.", path=file), str(file))
 
 
 def lock_path(database: Path) -> Path:

@@ -23,10 +23,12 @@ MOST_PUT_OFF = 32
 class Planner:
     """One for each batch. ``why``: the reason that due times too old to run in time are given (``down``, ``late``,
     ``disk``). ``broken(key, error)``: a timetable fails. ``patient``: due times for which there is no worker are
-    ``put_off``, not queued. ``planned``: the tasks whose due times were looked at."""
+    ``put_off``, not queued. ``planned``: the tasks whose due times were looked at. ``over``:
+    how many runs of each task end in the same commit."""
 
     def __init__(self, *, board: Board, seats: Seats, owner: str, now: datetime, why: str, grace: timedelta,
-                 broken: Callable[[int, Exception], None], patient: bool = False) -> None:
+                 broken: Callable[[int, Exception], None], patient: bool = False,
+                 over: Counter[int] | None = None) -> None:
         self.board = board
         self.seats = seats
         self.owner = owner
@@ -39,6 +41,7 @@ class Planner:
         self.planned: set[int] = set()
         self.put_off: set[int] = set()
         self._planned: Counter[int] = Counter()
+        self._planned.subtract(over or {})
 
     def due(self, tasks: Iterable[Definition]) -> None:
         """Claims for the due times of these tasks that have come."""
@@ -93,7 +96,7 @@ class Planner:
         room = self.board.has_room(task.key, task.options["overlap"], self._planned[task.key])
         claim = NewRun(task.key, task.revision, "queued", cause, at, at, next_run_at=upcoming, advance=advance)
         if room == "skip":
-            claim.result, claim.reason = "skipped", {"code": "overlap"}
+            claim.result, claim.reason, claim.finished_at = "skipped", {"code": "overlap"}, self.now
         elif room == "start":
             self._planned[task.key] += 1
             if self.seats.take(task.type):
@@ -104,4 +107,4 @@ class Planner:
         covers: dict[str, Any] = {"count": missed.count, "first": iso(missed.first), "last": iso(missed.last)}
         self.claims.append(NewRun(task.key, task.revision, "missed", cause, missed.last, missed.last,
                                   next_run_at=upcoming, advance=cause == "schedule", reason={"code": self.why},
-                                  covers=covers))
+                                  covers=covers, finished_at=self.now))

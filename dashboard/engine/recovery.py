@@ -26,8 +26,9 @@ class Left:
     processes: list[tuple[int, float]] = field(default_factory=list)
 
 
-def recover(store: Store, now: datetime) -> Left:
-    """Rows that run nowhere become ``interrupted``: they are told, not repeated (R3)."""
+def recover(store: Store, now: datetime, grace: timedelta) -> Left:
+    """Rows that run nowhere become ``interrupted``: they are told, not repeated (R3). Of due times that waited in a
+    queue for longer than ``grace`` the latest goes on, as the task's ``missed`` option says."""
     left = Left()
     with store.writing():
         running = list(TaskLog.select().where(TaskLog.result == "running"))
@@ -39,9 +40,11 @@ def recover(store: Store, now: datetime) -> Left:
         gone = [row for row in queued if row.task_key not in tasks]
         old = [row for row in queued if row.task_key in tasks and row.cause in _AGING
                and row.scheduled_at < now - OLDEST_REQUEST]
+        late = _late([row for row in queued if row not in gone and row.cause not in _AGING], now - grace)
         _close(gone, "cancelled", "deleted", now)
         _close(old, "missed", "request_old", now)
-    closed = {row.id for row in (*gone, *old)}
+        _close(late, "missed", "down", now)
+    closed = {row.id for row in (*gone, *old, *late)}
     left.runs = [run_of(row) for row in queued if row.id not in closed]
     for row in running:
         log.warning("run interrupted id=%s run=%d: the scheduler ended while it ran", row.task_id, row.id)
@@ -50,13 +53,27 @@ def recover(store: Store, now: datetime) -> Left:
     return left
 
 
+def _late(rows: list[TaskLog], limit: datetime) -> list[TaskLog]:
+    """Those due before ``limit``, without the latest of each task that runs once what it missed."""
+    found: dict[int, list[TaskLog]] = {}
+    for row in rows:
+        if row.scheduled_at < limit:
+            found.setdefault(row.task_key, []).append(row)
+    late: list[TaskLog] = []
+    for of_task in found.values():
+        newest = max(of_task, key=lambda row: (row.scheduled_at, row.id))
+        keeps = newest.cause != "idle" and run_of(newest).options["missed"] == "run_once"
+        late += [row for row in of_task if row is not newest or not keeps]
+    return late
+
+
 def was_cut_short(store: Store, log_id: str) -> bool:
-    """Whether the run of this id (the last part of a marker) ended otherwise than by itself, or nobody knows it."""
+    """Whether the run of this id (the last part of a marker) is known and did not end by itself."""
     if not (log_id.isascii() and log_id.isdecimal()):
         return False
     with store.reading():
         row = TaskLog.get_or_none(TaskLog.id == int(log_id))
-    return row is None or row.result not in BY_ITSELF
+    return row is not None and row.result not in BY_ITSELF
 
 
 def last_idle_runs(store: Store, task_ids: Iterable[str]) -> dict[int, datetime]:

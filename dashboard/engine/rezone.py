@@ -26,7 +26,8 @@ def rezone(store: Store, zone: ZoneInfo, now: datetime) -> int:
             except Exception:
                 log.exception("task cannot be scheduled id=%s", task.id)
                 continue
-            if upcoming != task.next_run_at:
+            # None: in the new zone it has passed already; at the known time it still gets its row.
+            if upcoming is not None and upcoming != task.next_run_at:
                 Task.update(next_run_at=upcoming).where(Task.key == task.key).execute()
                 moved += 1
         store.note(NAME, zone.key)

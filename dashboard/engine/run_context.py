@@ -24,7 +24,7 @@ class RunContext:
         self.attempt = run.attempt
         self.marker = marker
         self.occurrence = f"{marker.split(':', maxsplit=1)[0]}.{run.key}.{to_ms(run.occurrence_at)}"
-        self.carried = dict(run.carried)
+        self.carried = dict(run.carried) if isinstance(run.carried, dict) else {}
         self.cancelled = threading.Event()
         self.deadline: float = clock.monotonic() + run.options["timeout_seconds"]
         self.why = ""

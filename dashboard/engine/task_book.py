@@ -4,7 +4,7 @@ The ledger's thread alone; the idle monitor reads ``idle``, which is replaced an
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from dashboard.engine.definition import Definition, definition, unscheduled
 from dashboard.engine.scheduler import GuardedScheduler
 from dashboard.models import Task, TaskLog
+from dashboard.models.bulk import cancelled_of
 from dashboard.models.store import Store
 
 log = logging.getLogger("dingshi.scheduler")
@@ -21,7 +22,8 @@ OVERDUE = timedelta(seconds=2)
 @dataclass(slots=True)
 class Changes:
     """What the table told. ``due``: keys whose due time has passed already. ``requests``: queued rows that others
-    made. ``stops``: log ids of running rows that somebody wants stopped."""
+    made. ``stops``: log ids of running rows that somebody wants stopped. ``cancelled``: of rows that were queued and
+    are cancelled."""
 
     due: set[int] = field(default_factory=set)
     paused: set[int] = field(default_factory=set)
@@ -29,6 +31,7 @@ class Changes:
     gone: set[int] = field(default_factory=set)
     requests: list[TaskLog] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
     definitions: bool = False
 
 
@@ -46,8 +49,9 @@ class TaskBook:
         self._seen = -1
         self._deletions = -1
 
-    def poll(self, now: datetime) -> Changes | None:
-        """What has changed since the last time; None if nothing has (5 microseconds)."""
+    def poll(self, now: datetime, queued: Iterable[int] = ()) -> Changes | None:
+        """What has changed since the last time; None if nothing has (5 microseconds). ``queued``: log ids of rows
+        that the engine takes for queued; those that somebody cancelled are told."""
         with self.store.reading():
             value, deletions = self.store.database.execute_sql(
                 "SELECT value, deletions FROM revision WHERE id = 1").fetchone()
@@ -60,6 +64,7 @@ class TaskBook:
                 TaskLog.result == "queued", TaskLog.cause.in_(("manual", "chain"))).order_by(TaskLog.id))
             changes.stops = [row.id for row in TaskLog.select(TaskLog.id).where(
                 TaskLog.result == "running", TaskLog.stop_requested_at.is_null(False))]
+            changes.cancelled = cancelled_of(self.store, list(queued))
         for row in rows:
             self._apply(row, now, changes)
         if keys is not None:

@@ -6,6 +6,7 @@ RETURNING, which is a step a row).
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,8 @@ class NewRun:
     owner: str | None = None
     reason: dict[str, Any] | None = None
     covers: dict[str, Any] | None = None
+    finished_at: datetime | None = None
+    """For a row that never runs: when that was decided."""
     log_id: int = 0
     """Set by ``insert_runs``; 0: not inserted (paused, changed, deleted or already there)."""
 
@@ -54,10 +57,10 @@ class EndedRun:
 
 _INSERT = """
 INSERT INTO task_log (task_key, task_id, task_type, trigger, params, options, result, cause, scheduled_at,
-  occurrence_at, at, started_at, owner, reason, covers, attempt)
+  occurrence_at, at, started_at, owner, reason, covers, finished_at, attempt)
 SELECT t.key, t.id, t.type, t.trigger, t.params, t.options, r.value->>2, r.value->>3, r.value->>4,
   r.value->>4, r.value->>5, CASE WHEN r.value->>2 = 'running' THEN r.value->>5 END, r.value->>6,
-  r.value->>7, r.value->>8, 1
+  r.value->>7, r.value->>8, r.value->>9, 1
 FROM json_each(?) AS r JOIN task AS t ON t.key = r.value->>0
 WHERE t.revision = r.value->>1 AND t.paused = 0
 ON CONFLICT DO NOTHING"""
@@ -82,6 +85,23 @@ SELECT json_group_array(l.id) FROM json_each(?) AS r JOIN task_log AS l ON l.id 
 _START = """
 UPDATE task_log SET result = 'running', started_at = ?, at = ?, owner = ?
 FROM json_each(?) AS r WHERE task_log.id = r.value"""
+
+_BACK = """
+UPDATE task_log SET started_at = NULL, owner = NULL, at = scheduled_at,
+  result = CASE WHEN here THEN 'queued' ELSE 'cancelled' END,
+  reason = CASE WHEN here THEN NULL ELSE '{"code":"deleted"}' END, finished_at = CASE WHEN here THEN NULL ELSE ? END
+FROM (SELECT l.id AS meant, EXISTS (SELECT 1 FROM task WHERE task.key = l.task_key) AS here
+  FROM json_each(?) AS r JOIN task_log AS l ON l.id = r.value) AS m
+WHERE task_log.id = m.meant AND task_log.result = 'running'"""
+
+_UNCOUNT = """
+UPDATE task SET run_count = run_count - (r.value->>1), last_run_at = (SELECT started_at FROM task_log AS l
+  WHERE l.task_id = task.id AND l.task_key = task.key AND l.started_at IS NOT NULL ORDER BY l.at DESC LIMIT 1)
+FROM json_each(?) AS r WHERE task.key = r.value->>0"""
+
+_CANCELLED = """
+SELECT json_group_array(l.id) FROM json_each(?) AS r JOIN task_log AS l ON l.id = r.value
+WHERE +l.result = 'cancelled'"""
 
 _RETRY = """
 INSERT INTO task_log (task_key, task_id, task_type, trigger, params, options, result, cause, scheduled_at,
@@ -116,7 +136,7 @@ def insert_runs(store: Store, runs: list[NewRun]) -> None:
     A run whose occurrence has a row already, or that has no result, is not inserted; its task's schedule advances.
     """
     rows = [[r.key, r.revision, r.result, r.cause, to_ms(r.scheduled_at), to_ms(r.at), r.owner,
-             _json(r.reason), _json(r.covers)] for r in runs if r.result]
+             _json(r.reason), _json(r.covers), _ms(r.finished_at)] for r in runs if r.result]
     inserted: dict[tuple[int, int, str, str], list[int]] = {}
     for log_id, *occurrence in _added(store, _INSERT, rows):
         inserted.setdefault(tuple(occurrence), []).append(log_id)
@@ -166,6 +186,23 @@ def start_runs(store: Store, runs: list[tuple[int, int]], at: datetime, owner: s
     started = set(json.loads(queued))
     _count(store, [[key, to_ms(at)] for log_id, key in runs if log_id in started])
     return started
+
+
+def put_back(store: Store, runs: list[tuple[int, int]], now: datetime) -> None:
+    """Running rows that have not begun, as (log id, task key), are queued again; cancelled if their task is gone."""
+    if not runs:
+        return
+    store.database.execute_sql(_BACK, (to_ms(now), compact([log_id for log_id, _ in runs])))
+    counts = Counter(key for _, key in runs)
+    store.database.execute_sql(_UNCOUNT, (compact(list(counts.items())),))
+
+
+def cancelled_of(store: Store, log_ids: list[int]) -> list[int]:
+    """Those of these rows that are cancelled."""
+    if not log_ids:
+        return []
+    found: list[int] = json.loads(store.database.execute_sql(_CANCELLED, (compact(log_ids),)).fetchone()[0])
+    return found
 
 
 def end_runs(store: Store, runs: list[EndedRun]) -> None:

@@ -94,14 +94,15 @@ class TaskService:
                         continue
                     self._refuse_stale(task, updated_at)
                     data = self._merged(task, changes, now)  # others are at it all the time: nobody waits for ever
+                now = whole_ms(self.clock.now())  # the lock may have been waited for
                 changed = change(task, data, self.zone, now)
             break
         return self._told("changed", task, changed)
 
     def delete(self, task_id: str) -> None:
         """The task goes, queued runs become cancelled, a running one ends; the log stays. Raises NotFound."""
-        now = whole_ms(self.clock.now())
         with self.store.writing():
+            now = whole_ms(self.clock.now())
             task = self._row(task_id)
             (TaskLog.update(result="cancelled", reason={"code": "deleted"}, finished_at=now)
              .where(TaskLog.task_key == task.key, TaskLog.result == "queued").execute())
@@ -112,8 +113,8 @@ class TaskService:
     def run(self, task_id: str) -> int:
         """Asks for a run now, beside the schedule; returns its log id. Raises NotFound, or Conflict if the task is
         running, or about to, and its overlap is skip (no row then). A waiting retry is no hindrance."""
-        now = whole_ms(self.clock.now())
         with self.store.writing():
+            now = whole_ms(self.clock.now())
             task = self._row(task_id)
             if views([task], self.zone)[0].options["overlap"] == "skip" and self._is_busy(task):
                 raise Conflict(gettext("The task %(id)s is running or queued already.", id=task.id))
@@ -224,8 +225,8 @@ class TaskService:
         return loaded
 
     def _pause(self, task_id: str, paused: bool) -> TaskView:
-        now = whole_ms(self.clock.now())
         with self.store.writing():
+            now = whole_ms(self.clock.now())
             task = self._row(task_id)
             data = {name: getattr(task, name) for name in EDITABLE}
             changed = change(task, {**data, "paused": paused}, self.zone, now)

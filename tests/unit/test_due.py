@@ -69,3 +69,14 @@ def test_a_clock_set_back_repeats_nothing() -> None:
     assert first is not None
     task.next_run_at = first.next_run_at
     assert plan(task, START - timedelta(hours=1), GRACE) is None
+
+
+def test_a_known_due_time_that_the_timetable_knows_no_more_is_told_all_the_same() -> None:
+    """Another time zone: 11:00 was due, and the new timetable has nothing between it and now."""
+    daily = {"type": "cron", "expression": "08:00"}
+    task = definition(START + timedelta(hours=1), trigger=daily,
+                      timetable=triggers.build(daily, ZoneInfo("UTC"), START))
+    found = plan(task, START + timedelta(hours=1, seconds=5), GRACE)
+    assert found is not None
+    assert (found.run_at, found.cause) == (START + timedelta(hours=1), "schedule")
+    assert found.next_run_at is not None and found.next_run_at > START + timedelta(hours=1)

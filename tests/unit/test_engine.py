@@ -103,7 +103,8 @@ def test_ten_due_at_once_start_within_half_a_second(tmp_path: Path) -> None:
         house.add(f"t{number}", once(0.5))
     gate.entered(10)
     assert max(at - due for _, due, at in house.begun) < timedelta(seconds=0.5)
-    assert house.engine.status()["runs"] == {"workers": 10, "running": 10, "abandoned": 0, "queued": 0}
+    assert house.engine.status()["runs"] == {"workers": 10, "running": 10, "abandoned": 0, "stuck": 0,
+                                               "queued": 0}
     gate.go.set()
     house.close()
 
@@ -199,7 +200,8 @@ def test_a_handler_that_never_returns_times_out_and_frees_its_slot(tmp_path: Pat
     eventually(lambda: house.results("other") == ["success"], 1.0)
     row = house.rows("hung")[0]
     assert row.reason == {"code": "timeout", "seconds": 1} and 1000 <= (row.duration_ms or 0) < 3000
-    assert house.engine.status()["runs"] == {"workers": 1, "running": 0, "abandoned": 1, "queued": 0}
+    assert house.engine.status()["runs"] == {"workers": 1, "running": 0, "abandoned": 1, "stuck": 0,
+                                               "queued": 0}
     gate.go.set()
     eventually(lambda: house.engine.runner.abandoned == 0)
     assert house.results("hung") == ["timeout"]

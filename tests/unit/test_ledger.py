@@ -348,3 +348,85 @@ def test_many_at_once_are_one_commit_each_way(house: LedgerHouse) -> None:
     with house.store.reading():
         assert TaskLog.select().where(TaskLog.result == "success").count() == 200
         assert TaskLog.select(TaskLog.task_key).distinct().count() == 200
+
+
+def test_a_run_that_ends_with_the_next_due_time_is_not_in_its_way(house: LedgerHouse) -> None:
+    """Both are in one commit: the row of the first tells an end before the second was due."""
+    house.act.does = lambda params, context: None
+    house.add(trigger={"type": "interval", "minutes": 10})
+    house.due()
+    assert house.ended.acquire(timeout=10)
+    house.clock.advance(600)
+    house.inbox.due(1)
+    house.ledger.step()
+    assert house.ended.acquire(timeout=10)
+    house.ledger.step()
+    assert [row.result for row in house.rows()] == ["success", "success"]
+
+
+def test_runs_that_were_claimed_and_have_not_begun_are_queued_again_as_if_never_claimed(house: LedgerHouse) -> None:
+    gate = Gate()
+    house.act.does = gate
+    house.add("a", options={"overlap": "allow"})
+    house.due()
+    gate.entered()
+    begun = house.rows()[0]
+    house.due()
+    claimed = next(row for row in house.rows() if row.id != begun.id)
+    house.inbox.back([house.runner.running()[claimed.id].run])
+    house.ledger.claiming = False
+    house.ledger.step()
+    row, task = house.rows(id=claimed.id)[0], house.task("a")
+    assert (row.result, row.started_at, row.owner, row.at) == ("queued", None, None, claimed.scheduled_at)
+    assert (task.run_count, task.last_run_at) == (1, house.rows(id=begun.id)[0].started_at)
+    gate.go.set()
+
+
+def test_a_run_put_back_is_cancelled_if_its_task_is_gone(house: LedgerHouse) -> None:
+    from dashboard.models.bulk import put_back
+
+    gate = Gate()
+    house.act.does = gate
+    house.add("a")
+    house.due()
+    gate.entered()
+    row = house.rows()[0]
+    house.tasks.delete("a")
+    with house.store.writing():
+        put_back(house.store, [(row.id, row.task_key)], house.clock.now())
+    found = house.rows()[0]
+    assert (found.result, found.reason, found.finished_at) == ("cancelled", {"code": "deleted"}, house.clock.now())
+    gate.go.set()
+
+
+def test_allow_queues_no_more_than_a_hundred(house: LedgerHouse) -> None:
+    gate = Gate()
+    house.act.does = gate
+    house.add("a", trigger={"type": "interval", "seconds": 1}, options={"overlap": "allow"})
+    for _ in range(120):
+        house.due(1)
+    results = [row.result for row in house.rows()]
+    assert (results.count("running"), results.count("queued"), results.count("skipped")) == (4, 100, 16)
+    gate.go.set()
+
+
+def test_a_queued_run_that_somebody_cancelled_keeps_no_place(house: LedgerHouse) -> None:
+    gate = Gate()
+    house.act.does = gate
+    for number in range(4):
+        house.add(f"other{number}")
+    house.due()
+    for _ in range(4):
+        gate.entered()
+    house.add("a", trigger={"type": "interval", "hours": 9})
+    queued = house.tasks.run("a")
+    house.look()
+    assert house.rows(id=queued)[0].result == "queued"
+    LogService(house.store, house.settings, house.clock).stop(queued)
+    house.look()
+    again = house.tasks.run("a")
+    house.look()
+    gate.go.set()
+    house.finish(4)
+    house.finish()
+    assert [house.rows(id=log_id)[0].result for log_id in (queued, again)] == ["cancelled", "success"]

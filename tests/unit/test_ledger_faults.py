@@ -293,8 +293,9 @@ def test_somebody_stops_a_run_that_is_claimed_and_not_begun(tmp_path: Path) -> N
         return None
     house.act.does = act
     house.add("quick")
-    house.due()
-    house.finish()
+    for _ in range(8):  # one quick run proves nothing
+        house.due()
+        house.finish()
     house.add("hang", params={"say": "hang"}, trigger={"type": "interval", "hours": 1})
     house.add("behind", trigger={"type": "interval", "hours": 1})
     house.tasks.pause("quick")

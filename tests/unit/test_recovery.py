@@ -14,6 +14,8 @@ from dashboard.models.store import Store
 from tests.factories import SCHEDULED_AT as NOW
 from tests.factories import make_store
 
+GRACE = timedelta(seconds=60)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
@@ -41,7 +43,7 @@ def rows(store: Store) -> dict[int, TaskLog]:
 
 def test_nothing_left_is_nothing_done(store: Store) -> None:
     done = row(store, "success", finished_at=NOW, duration_ms=5)
-    left = recover(store, NOW)
+    left = recover(store, NOW, GRACE)
     assert (left.runs, left.processes) == ([], [])
     assert rows(store)[done].result == "success"
 
@@ -52,7 +54,7 @@ def test_what_ran_is_interrupted_and_told_not_repeated(store: Store, caplog: pyt
         first = row(store, "running", due=begun, started_at=begun, owner="dead", output=None,
                     processes=[[4711, 1.5], [4712, 2.5]], carried={"seen": 1})
         second = row(store, "running", "manual", key=2, started_at=begun)
-        left = recover(store, NOW)
+        left = recover(store, NOW, GRACE)
     found = rows(store)[first]
     assert (found.result, found.reason, found.finished_at, found.started_at, found.at, found.carried) == (
         "interrupted", {"code": "crash"}, NOW, begun, begun, {"seen": 1})
@@ -62,14 +64,14 @@ def test_what_ran_is_interrupted_and_told_not_repeated(store: Store, caplog: pyt
         assert [(task.last_result, task.failure_count) for task in Task.select()] == [("interrupted", 1)] * 2
         assert TaskLog.select().count() == 2
     assert f"run={first}" in caplog.messages[0] and f"run={second}" in caplog.messages[1]
-    assert recover(store, NOW).processes == []
+    assert recover(store, NOW, GRACE).processes == []
 
 
 def test_queued_rows_go_on_in_their_order(store: Store) -> None:
     later = row(store, "queued", "retry", NOW + timedelta(minutes=5), attempt=2, occurrence_at=NOW)
     first = row(store, "queued", "schedule", NOW - timedelta(seconds=9), carried={"a": 1}, params={"say": "x"})
     second = row(store, "queued", "manual", NOW - timedelta(seconds=5), key=2)
-    left = recover(store, NOW)
+    left = recover(store, NOW, GRACE)
     assert [run.log_id for run in left.runs] == [first, second, later]
     run, retry = left.runs[0], left.runs[2]
     assert (run.cause, run.attempt, run.params, run.carried) == ("schedule", 1, {"say": "x"}, {"a": 1})
@@ -80,10 +82,10 @@ def test_queued_rows_go_on_in_their_order(store: Store) -> None:
 @pytest.mark.parametrize(("cause", "age", "result"), [
     ("manual", 3601, "missed"), ("retry", 3601, "missed"), ("chain", 3601, "missed"), ("manual", 3600, "queued"),
     ("retry", 60, "queued"), ("schedule", 100_000, "queued"), ("catchup", 100_000, "queued"),
-    ("idle", 7200, "queued")])
+    ("idle", 30, "queued")])
 def test_what_nobody_expects_any_more_is_missed(store: Store, cause: str, age: int, result: str) -> None:
     log_id = row(store, "queued", cause, NOW - timedelta(seconds=age))
-    left = recover(store, NOW)
+    left = recover(store, NOW, GRACE)
     found = rows(store)[log_id]
     assert found.result == result
     assert [run.log_id for run in left.runs] == ([log_id] if result == "queued" else [])
@@ -93,13 +95,13 @@ def test_what_nobody_expects_any_more_is_missed(store: Store, cause: str, age: i
 
 def test_what_was_queued_for_a_task_that_is_gone_is_cancelled(store: Store) -> None:
     log_id = row(store, "queued", key=99)
-    assert recover(store, NOW).runs == []
+    assert recover(store, NOW, GRACE).runs == []
     assert (rows(store)[log_id].result, rows(store)[log_id].reason) == ("cancelled", {"code": "deleted"})
 
 
 def test_a_run_of_a_task_that_is_gone_is_interrupted_too(store: Store) -> None:
     log_id = row(store, "running", key=99, started_at=NOW)
-    recover(store, NOW)
+    recover(store, NOW, GRACE)
     assert rows(store)[log_id].result == "interrupted"
 
 
@@ -109,7 +111,7 @@ def test_many_rows_are_one_matter_of_moments(store: Store) -> None:
             TaskLog.create(task_key=1, task_id="t1", task_type="send_cmd", trigger={}, params={}, options={},
                            result="running" if number % 2 else "queued", cause="manual", scheduled_at=NOW,
                            occurrence_at=NOW, at=NOW)
-    left = recover(store, NOW)
+    left = recover(store, NOW, GRACE)
     assert len(left.runs) == 250
     with store.reading():
         assert TaskLog.select().where(TaskLog.result == "interrupted").count() == 250
@@ -121,3 +123,18 @@ def test_the_last_idle_run_of_each_task(store: Store) -> None:
         row(store, "success", cause, NOW - timedelta(minutes=minutes), key)
     assert last_idle_runs(store, ["t1", "t2", "nobody"]) == {1: NOW - timedelta(minutes=20)}
     assert last_idle_runs(store, []) == {}
+
+
+def test_of_due_times_that_waited_too_long_the_latest_goes_on(store: Store) -> None:
+    """As after a time without a scheduler; else a long queue would be worked off days later."""
+    ids = [row(store, "queued", "schedule", NOW - timedelta(seconds=seconds)) for seconds in (300, 200, 100, 30)]
+    idle = row(store, "queued", "idle", NOW - timedelta(seconds=7200))
+    left = recover(store, NOW, GRACE)
+    found = rows(store)
+    assert [found[log_id].result for log_id in ids] == ["missed", "missed", "queued", "queued"]
+    assert (found[idle].result, found[idle].reason) == ("missed", {"code": "down"})
+    assert sorted(run.log_id for run in left.runs) == ids[2:]
+    with store.writing():
+        TaskLog.update(options={"missed": "skip"}).execute()
+    assert [run.log_id for run in recover(store, NOW, GRACE).runs] == ids[3:]
+    assert rows(store)[ids[2]].result == "missed"

@@ -61,6 +61,15 @@ def test_what_has_passed_keeps_its_time_and_gets_its_row(store: Store) -> None:
     assert due(store)["eight"] == before["eight"]
 
 
+def test_what_the_new_zone_puts_into_the_past_keeps_its_time(store: Store) -> None:
+    """Else it would have no due time, and never a row."""
+    with store.writing():
+        Task.update(trigger={"type": "date", "run_date": "2026-11-23 19:00:00"},
+                    next_run_at=datetime(2026, 11, 23, 11, 0, tzinfo=UTC)).where(Task.id == "once").execute()
+    rezone(store, ZoneInfo("Pacific/Auckland"), NOW)
+    assert due(store)["once"] == datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
+
+
 def test_one_that_cannot_be_read_stops_no_other(store: Store) -> None:
     with store.writing():
         Task.update(trigger={"type": "moon"}).where(Task.id == "once").execute()
