@@ -219,7 +219,7 @@ def test_a_file_system_that_turns_read_only_under_it(outside: Outside) -> None:
     until(outside.left, 5, "it runs")
     held = tables(outside)
     rights.sh("mount", "-o", "remount,abort", outside.folder)  # what an I/O error does to such a file system
-    until(lambda: "Trouble" in scheduler.err or scheduler.process.poll(), 5, "it says so")
+    until(lambda: str(outside.folder / "task.db") in scheduler.err or scheduler.process.poll(), 10, "it says so")
     assert {task["id"] for task in outside("task", "list", "--json").json["items"]} == {"kept", "暂停"}
     assert "write permission" in outside("task", "delete", "kept", "--yes", code=5).err
     if scheduler.process.poll() == SIGBUS:  # task.db-shm is memory to SQLite, and had just been written back
