@@ -44,11 +44,13 @@ once: packages
 # The copies in .venv tell which requirements are installed there.
 packages: environment
 	@cmp -s requirements.txt .venv/.requirements.txt || { \
+	  echo "Installing packages ..." && \
 	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
 	  cp requirements.txt .venv/.requirements.txt; }
 
 tools: packages
 	@cmp -s requirements-dev.txt .venv/.requirements-dev.txt || { \
+	  echo "Installing packages for tests ..." && \
 	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && \
 	  cp requirements-dev.txt .venv/.requirements-dev.txt; }
 
@@ -59,7 +61,7 @@ environment:
 	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
 	    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && \
-	      exec "$$python" -m venv --clear .venv; \
+	      echo "Setting up .venv ..." && exec "$$python" -m venv --clear .venv; \
 	    bare=$${bare:-$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')}; \
 	  done; \
 	  root=; test "$$(id -u)" = 0 || root="sudo "; \

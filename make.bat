@@ -61,6 +61,7 @@ rem The copies in .venv tell which requirements are installed there.
 :packages
 call :environment || exit /b 1
 fc /b requirements.txt .venv\.requirements.txt >nul 2>&1 && exit /b 0
+echo Installing packages ...
 "%PY%" %PIP% -r requirements.txt || exit /b 1
 copy /y requirements.txt .venv\.requirements.txt >nul
 exit /b
@@ -68,6 +69,7 @@ exit /b
 :tools
 call :packages || exit /b 1
 fc /b requirements-dev.txt .venv\.requirements-dev.txt >nul 2>&1 && exit /b 0
+echo Installing packages for tests ...
 "%PY%" %PIP% -r requirements-dev.txt || exit /b 1
 copy /y requirements-dev.txt .venv\.requirements-dev.txt >nul
 exit /b
@@ -84,5 +86,6 @@ exit /b 1
 
 :try
 %* -c "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))" >nul 2>&1 || exit /b 1
+echo Setting up .venv ...
 %* -m venv --clear .venv
 exit /b

@@ -28,8 +28,8 @@ def main(argv: "list[str] | None" = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package in ("", "dashboard", "migrations") or package in sys.stdlib_module_names:
             raise
-        return _refuse("The package %s is missing: run `make init` first (by hand: "  # noqa: UP031
-                       "python -m pip install -r requirements.txt)." % package)
+        return _refuse("The package %s is missing: wait for `make run` or `make init` to end, or run "  # noqa: UP031
+                       "`make init` (by hand: python -m pip install -r requirements.txt)." % package)
 
 
 def _refuse(text: str) -> int:

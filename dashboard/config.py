@@ -15,7 +15,7 @@ from typing import Any
 import tzlocal
 from marshmallow import ValidationError
 
-from dashboard import config_file
+from dashboard import config_file, i18n
 from dashboard.config_file import PATHS, Content, Fault
 from dashboard.config_paths import clashes
 from dashboard.config_schema import KEYS, Key, is_loopback, nearest, schema
@@ -23,7 +23,7 @@ from dashboard.errors import SettingsInvalid, flatten
 from dashboard.i18n import gettext
 from dashboard.servers import SmtpServer, smtp_server
 
-__all__ = ["FILE_NAME", "KEYS", "ROOT", "Key", "Settings", "load"]
+__all__ = ["FILE_NAME", "KEYS", "ROOT", "Key", "Settings", "language", "load"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of ``run.py``; relative paths count from it."""
@@ -92,6 +92,15 @@ def load(environ: Mapping[str, str] | None = None, file: Path | None = None, *, 
     if not wrong:
         return Settings(**merged, source=source)
     raise _invalid(wrong)
+
+
+def language(environ: Mapping[str, str] | None = None, file: Path | None = None, *, root: Path = ROOT) -> str | None:
+    """The language that is set, the environment's before the file's, whatever else is wrong with the settings; None
+    where none is, or none that we speak. For the arguments see ``load``."""
+    variables = os.environ if environ is None else environ
+    source = _source(variables, file, root)
+    told = (variables.get(KEYS["language"].variable), config_file.language(source) if source else None)
+    return i18n.choose(text for text in told if text)
 
 
 def _source(variables: Mapping[str, str], file: Path | None, root: Path) -> Path | None:

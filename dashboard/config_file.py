@@ -12,6 +12,7 @@ from dashboard.toml_words import TOKEN, slip
 PATHS = ("data_dir", "database", "snapshot", "log_file", "handler_dir")
 _QUOTED_PATH = re.compile(rf"""\s*["']?(?P<key>{"|".join(PATHS)})["']?\s*=\s*"(?!"")(?P<raw>.*\\.*)"\s*(\#.*)?$""")
 _UNENDED_PATH = re.compile(rf"""\s*["']?(?P<key>{"|".join(PATHS)})["']?\s*=\s*"(?!"")(?P<raw>[^"]*\\[^"]*)$""")
+_LANGUAGE = re.compile(r"""\s*["']?language["']?\s*=\s*["'](?P<code>[^"']*)["']""")
 _TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]")
 _ASSIGNED = re.compile(r"""\s*(?P<name>[\w."'-]+)\s*=""")
 
@@ -68,6 +69,20 @@ def parse(text: str) -> Content:
     except RecursionError:
         content.faults.append(Fault("", gettext("The values are nested too deeply.")))
     return content
+
+
+def language(path: Path) -> str | None:
+    """The language that a file asks for, even where the rest of it cannot be read."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if _TABLE.match(line):
+            break
+        if found := _LANGUAGE.match(line):
+            return found["code"]
+    return None
 
 
 def _backslash_paths(text: str) -> list[Fault]:

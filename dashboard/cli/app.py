@@ -1,5 +1,6 @@
 """The console's entry, and what becomes of errors: a few words and an exit code, never a traceback."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any
 import click
 
 from dashboard import config, i18n, logfile
-from dashboard.cli.console import say
+from dashboard.cli.console import output_lost, say
 from dashboard.cli.door import Door
 from dashboard.cli.usage import complaint
 from dashboard.errors import DingshiError, Invalid
@@ -20,11 +21,11 @@ log = logging.getLogger("dingshi.console")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    i18n.set_language(i18n.system_language())
+    i18n.set_language(config.language() or i18n.system_language())
     try:
         settings = config.load()
     except DingshiError as error:
-        return _refused(error)
+        return _run(arguments, _NoDoor(error)) if "--help" in arguments else _refused(error)
     if settings.language:
         i18n.set_language(settings.language)
     writer = logfile.setup(settings)
@@ -44,7 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(writer.problem, error=True)
 
 
-def _run(arguments: list[str], door: Door) -> int:
+class _NoDoor:
+    """Stands where the settings are wrong: help needs none of them, and whatever else asks is told."""
+
+    def __init__(self, error: DingshiError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
+def _run(arguments: list[str], door: Door | _NoDoor) -> int:
     from dashboard.cli.tree import build
 
     try:
@@ -60,6 +71,12 @@ def _run(arguments: list[str], door: Door) -> int:
         return error.exit_code
     except DingshiError as error:
         return _refused(error)
+    except OSError as error:
+        if not output_lost(error):
+            raise
+        with contextlib.suppress(OSError):
+            say(gettext("The output cannot be written: %(words)s.", words=error.strerror or error), error=True)
+        return 1
     return result if isinstance(result, int) else 0
 
 

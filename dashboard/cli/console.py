@@ -2,9 +2,11 @@
 drawn: it takes its time."""
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from dashboard.cli.safe_text import safe, safe_json
+from dashboard.errors import DingshiError
 from dashboard.i18n import gettext
 
 
@@ -57,18 +60,53 @@ def pretty(value: Any) -> str:
 
 
 def confirmed(question: str) -> bool:
-    """Asks until the answer is clear; an empty one is no. Raises click.Abort at the end of input."""
+    """Asks until the answer is clear; an empty one is no. Raises DingshiError if nobody is there to answer."""
     yes, no = (gettext("yes"), "y", "yes"), (gettext("no"), "n", "no", "")
     while True:
         click.echo(safe(f"{question} [{gettext('yes')}/{gettext('no')}] "), nl=False)
-        line = sys.stdin.readline()
+        line = _line()
         if not line:
-            raise click.Abort
+            click.echo()
+            raise DingshiError(gettext("Nobody answered, so nothing was done. Where nobody can answer, use --yes."))
         answer = line.strip().lower()
         if answer in yes:
             return True
         if answer in no:
             return False
+
+
+def _line() -> str:
+    """What somebody types; '' where nobody can: a service, a closed input, its end."""
+    try:
+        return sys.stdin.readline() if sys.stdin is not None else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def output_lost(error: OSError) -> bool:
+    """Whether ``error`` came of writing to standard output (its disk is full). From then on it goes nowhere, so that
+    the end of the program does not try again."""
+    if not (_was_writing(error) or _is_stuck()):
+        return False
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return True
+
+
+def _was_writing(error: OSError) -> bool:
+    """By the place: an unbuffered output forgets what it could not write."""
+    frames = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return error.filename is None and frames[-1] in ("click.utils", "rich.console", __name__)
+
+
+def _is_stuck() -> bool:
+    try:
+        flush()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def flush() -> None:

@@ -1,28 +1,37 @@
 """``logs``: the execution log, and with ``--file`` scheduler.log."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+from click.core import ParameterSource
+from marshmallow import ValidationError
 
+from dashboard import instants
 from dashboard.cli.console import pretty, print_fields, print_json, say, when
 from dashboard.cli.door import Door
 from dashboard.cli.follow import Follower
 from dashboard.cli.log_rows import columns, duration, texts
 from dashboard.cli.log_tail import LogTail
+from dashboard.cli.naming import asking
 from dashboard.cli.safe_text import safe
 from dashboard.cli.tables import print_table
 from dashboard.cli.task_options import span_seconds
 from dashboard.cli.usage import Command, Whole
 from dashboard.cli.words import cause_word, result_word
 from dashboard.clock import iso
-from dashboard.errors import DingshiError
+from dashboard.errors import DingshiError, Invalid
 from dashboard.i18n import gettext
 from dashboard.schemas.log import LogSchema
 from dashboard.services.reasons import words
 
 FOLLOW_SECONDS = 0.25
+GOES_WITH = {"--file": ("--limit", "--follow"), "--id": ("--raw", "--json")}
+TYPED = {"task_id": "--task", "task_type": "--type", "result": "--result", "started_after": "--since",
+         "started_before": "--until", "search": "--search"}
 
 
 def command() -> click.Command:
@@ -35,7 +44,7 @@ def command() -> click.Command:
             click.Option(["--result"], default="", metavar="RESULT", help=gettext(
                 "Only these results, several by comma.")),
             click.Option(["--since"], default="", metavar="TIME", help=gettext("Only after this time.") + " " + span),
-            click.Option(["--until"], default="", metavar="TIME", help=gettext("Only before this time.")),
+            click.Option(["--until"], default="", metavar="TIME", help=gettext("Only before this time, likewise.")),
             click.Option(["--search"], default="", metavar="TEXT", help=gettext(
                 "Text in task id, error or output.")),
             click.Option(["--limit"], type=Whole(1, 200), default=40, help=gettext("How many rows.")),
@@ -49,16 +58,19 @@ def command() -> click.Command:
 
 def logs(door: Door, *, log_id: int | None, follow: bool, file: bool, raw: bool, as_json: bool, limit: int,
          **given: str) -> None:
-    """Raises Invalid, NotFound. Ctrl+C is the proper end of following."""
+    """Raises Unanswerable, NotFound, UsageError. Ctrl+C is the proper end of following."""
+    _refuse_mixed(click.get_current_context())
     try:
         if file:
             _file(door, limit, follow)
         elif log_id is not None:
             _one(door, log_id, raw, as_json)
         elif follow:
-            _follow(door, _query(given), limit, as_json)
+            with _asking(door, given):
+                _follow(door, _query(given), limit, as_json)
         else:
-            _rows(door, _query(given), limit, as_json)
+            with _asking(door, given):
+                _rows(door, _query(given), limit, as_json)
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -67,6 +79,39 @@ def logs(door: Door, *, log_id: int | None, follow: bool, file: bool, raw: bool,
 def breathe() -> None:
     """Between two looks."""
     time.sleep(FOLLOW_SECONDS)
+
+
+def _refuse_mixed(context: click.Context) -> None:
+    """Options that would have been dropped without a word."""
+    typed = [param.opts[0] for param in context.command.params
+             if context.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE]
+    for leader, fitting in GOES_WITH.items():
+        others = [name for name in typed if name != leader and name not in fitting]
+        if leader in typed and others:
+            raise click.UsageError(gettext("%(name)s does not go together with %(others)s.", name=leader,
+                                           others=", ".join(others)), context)
+    if "--raw" in typed and "--id" not in typed:
+        raise click.UsageError(gettext("%(name)s goes with %(others)s only.", name="--raw", others="--id"), context)
+
+
+@contextmanager
+def _asking(door: Door, given: dict[str, str]) -> Iterator[None]:
+    """Faults under the options' names, and those of times with the other way to tell one."""
+    with asking(lambda field: TYPED.get(field, field)):
+        try:
+            yield
+        except Invalid as error:
+            for field, name in (("started_after", "since"), ("started_before", "until")):
+                if field in error.errors and not _is_time(given[name], door):
+                    error.errors[field].append(gettext("A span that ends now will do too: 30m, 2h, 1d."))
+            raise
+
+
+def _is_time(text: str, door: Door) -> bool:
+    try:
+        return bool(span_seconds(text) or instants.parse_instant(text, door.settings.timezone))
+    except ValidationError:
+        return False
 
 
 def _query(given: dict[str, str]) -> dict[str, Any]:
@@ -93,7 +138,7 @@ def _rows(door: Door, query: dict[str, Any], limit: int, as_json: bool) -> None:
     if page.items:
         print_table(columns(), [texts(row, zone) for row in reversed(page.items)])
     total = f"{page.total}+" if page.total_is_more else str(page.total)
-    say(gettext("%(shown)s of %(total)s runs; times in %(zone)s. One with all its output: --id N",
+    say(gettext("Runs: %(shown)s of %(total)s; times in %(zone)s. One with all its output: --id N",
                 shown=len(page.items), total=total, zone=zone.key))
     if page.searched_back_to is not None:
         say(gettext("Searched back to %(when)s; --until that time searches further.",
@@ -104,6 +149,8 @@ def _follow(door: Door, query: dict[str, Any], limit: int, as_json: bool) -> Non
     """Each row when it appears, and again when it ends."""
     follower = Follower(door.logs(reading=False), query)
     rows = follower.begin(limit)
+    if not as_json:
+        say("  ".join(columns()))
     while True:
         for row in rows:
             if as_json:

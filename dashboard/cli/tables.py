@@ -5,6 +5,8 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
+import click
+
 from dashboard.cli.console import cells, is_utf8, print_fields, say
 from dashboard.cli.safe_text import safe
 
@@ -56,4 +58,11 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequenc
         table.add_column(Text(column), width=width, header_style="bold", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # never markup: [x] is a task's text
-    Console(highlight=False, width=sum(widths) + GAP * len(widths)).print(table)
+    console = Console(highlight=False, width=sum(widths) + GAP * len(widths))
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())

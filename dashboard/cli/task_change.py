@@ -8,12 +8,14 @@ import click
 from dashboard import handlers
 from dashboard.cli.console import confirmed, print_json, say, when
 from dashboard.cli.door import Door
+from dashboard.cli.naming import by_trigger, changing
 from dashboard.cli.task_options import options_from, params_from, task_options, trigger_from, trigger_options
 from dashboard.cli.usage import Command
 from dashboard.cli.words import result_word
 from dashboard.errors import DingshiError
 from dashboard.i18n import gettext
 from dashboard.models.task_log import ACTIVE
+from dashboard.schemas.log import LogSchema
 from dashboard.schemas.task import TaskSchema
 from dashboard.services.reasons import words
 from dashboard.services.task_view import TaskView
@@ -55,8 +57,10 @@ def add(door: Door, task_id: str, task_type: str | None, paused: bool, as_json: 
     if trigger is None:
         raise click.UsageError(gettext("Say when: --at, --every, --cron, --idle or --trigger."))
     options = {name: value for name, value in options_from(given).items() if value is not None}
-    task = door.tasks().create({"id": task_id, "type": task_type, "trigger": trigger,
-                                "params": params_from(given) or {}, "options": options, "paused": paused})
+    document = {"id": task_id, "type": task_type, "trigger": trigger, "params": params_from(given) or {},
+                "options": options, "paused": paused}
+    with changing(by_trigger(given)):
+        task = door.tasks().create(document)
     _told(door, task, gettext("Task %(id)s created: %(when)s.", id=task.id, when=task.trigger_text), as_json)
 
 
@@ -70,7 +74,8 @@ def edit(door: Door, task_id: str, as_json: bool, other_id: str | None, other_ty
     changes = {name: value for name, value in found.items() if value is not None}
     if not changes:
         raise click.UsageError(gettext("Nothing to change was given."))
-    task = service.update(task_id, changes, updated_at=present.updated_at)
+    with changing(by_trigger(given)):
+        task = service.update(task_id, changes, updated_at=present.updated_at)
     _told(door, task, gettext("Task %(id)s changed: %(when)s.", id=task.id, when=task.trigger_text), as_json)
 
 
@@ -90,12 +95,12 @@ def run(door: Door, task_id: str, wait: bool, as_json: bool) -> int:
     if not door.is_running():
         raise DingshiError(gettext("No scheduler is running, so nothing would run it. Start one: python run.py"))
     log_id = service.run(task_id)
-    if as_json:
+    if as_json and not wait:
         print_json({"log_id": log_id})
-    else:
+    elif not as_json:
         say(gettext("Run %(run)s of %(id)s is requested. See it: python run.py logs --id %(run)s", run=log_id,
                     id=task_id))
-    return _follow(door, log_id, quiet=as_json) if wait else 0
+    return _follow(door, log_id, as_json) if wait else 0
 
 
 def pause(door: Door, task_id: str) -> None:
@@ -105,9 +110,17 @@ def pause(door: Door, task_id: str) -> None:
 
 def resume(door: Door, task_id: str) -> None:
     """Raises NotFound."""
-    task = door.tasks().resume(task_id)
-    say(gettext("Task %(id)s goes on. Next run: %(when)s", id=task.id,
-                when=when(task.next_run_at, door.settings.timezone)))
+    service = door.tasks()
+    was_paused = service.get(task_id).paused
+    task = service.resume(task_id)
+    text = (gettext("Task %(id)s goes on.", id=task.id) if was_paused
+            else gettext("Task %(id)s was not paused.", id=task.id))
+    if task.next_run_at is not None:
+        text += " " + gettext("Next run: %(when)s", when=when(task.next_run_at, door.settings.timezone))
+    elif task.trigger["type"] != "idle":
+        text += " " + gettext("It has no due time any more; give it one with: python run.py task edit %(id)s",
+                              id=task.id)
+    say(text)
 
 
 def breathe() -> None:
@@ -115,13 +128,15 @@ def breathe() -> None:
     time.sleep(FOLLOW_SECONDS)
 
 
-def _follow(door: Door, log_id: int, *, quiet: bool) -> int:
+def _follow(door: Door, log_id: int, as_json: bool) -> int:
     logs = door.logs(reading=False)
     while (row := logs.get(log_id)).result in ACTIVE:
         if not door.is_running():
             raise DingshiError(gettext("The scheduler has ended; the run waits for the next one."))
         breathe()
-    if not quiet:
+    if as_json:
+        print_json(LogSchema().dump(row))
+    else:
         if row.output:
             say(row.output.rstrip("\n"))
         for text in (result_word(row.result), words(row.reason), row.error or ""):

@@ -1,6 +1,8 @@
 """How people give a trigger, params and options on a command line."""
 
+import json
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,8 @@ def _parts(text: str) -> list[tuple[int, str]]:
 
 
 def _pair(text: str) -> tuple[str, Any]:
+    if text.lstrip().startswith("{"):
+        raise Invalid({"--param": [_as_params(text)]})
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise Invalid({"--param": [gettext("%(text)s is not NAME=VALUE.", text=text[:60])]})
@@ -125,6 +129,19 @@ def _pair(text: str) -> tuple[str, Any]:
         except ValidationError:
             return name.strip(), value
     return name.strip(), value
+
+
+def _as_params(text: str) -> str:
+    """What to give instead of a whole object; with the JSON if that is JSON already, or TOML ({to = "a"})."""
+    try:
+        found = parse_object(text)
+    except ValidationError:
+        try:
+            found = tomllib.loads(f"params = {text}")["params"]
+            text = json.dumps(found, ensure_ascii=False)
+        except (ValueError, TypeError, RecursionError):  # a date of TOML is no JSON
+            return gettext("One NAME=VALUE is expected; a whole object is for --params, as JSON.")
+    return gettext("One NAME=VALUE is expected; a whole object is for --params: %(json)s", json=text)
 
 
 def _object(field: str, text: str) -> dict[str, Any]:

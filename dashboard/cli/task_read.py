@@ -4,14 +4,17 @@ from typing import Any
 
 import click
 
+from dashboard import handlers
 from dashboard.cli.console import pretty, print_fields, print_json, say, when
 from dashboard.cli.door import Door
 from dashboard.cli.log_rows import columns, texts
+from dashboard.cli.naming import asking, by_trigger, option
 from dashboard.cli.tables import print_table
 from dashboard.cli.task_options import trigger_from, trigger_options
 from dashboard.cli.usage import Command, Whole
 from dashboard.cli.words import result_word, state_word, yes_or_no
 from dashboard.clock import iso
+from dashboard.errors import Invalid
 from dashboard.i18n import gettext
 from dashboard.schemas.task import SORTS, STATE_FILTERS, TaskSchema
 from dashboard.services.task_view import TaskView
@@ -44,10 +47,16 @@ def commands() -> list[click.Command]:
 
 def list_tasks(door: Door, as_json: bool, **query: Any) -> None:
     """A table, or the API's page of tasks."""
-    page = door.tasks(reading=True).list(query)
+    with asking(option):
+        page = door.tasks(reading=True).list(query)
+        _refuse_unknown(door, query["type"])
     if as_json:
         print_json({"items": [TaskSchema().dump(task) for task in page.items], "total": page.total,
                     "page": page.page, "page_size": page.page_size})
+        return
+    if page.total and not page.items:
+        say(gettext("There is no page %(page)s: the last one is %(last)s.", page=page.page,
+                    last=-(-page.total // page.page_size)))
         return
     if not page.items:
         say(gettext("No tasks fit. A new one: python run.py task add --help"))
@@ -58,8 +67,15 @@ def list_tasks(door: Door, as_json: bool, **query: Any) -> None:
                 [(task.id, task.type, task.trigger_text, state_word(task.state), executed(task), str(task.run_count),
                   when(task.last_run_at, zone), result_word(task.last_result), when(task.next_run_at, zone))
                  for task in page.items])
-    say(gettext("%(shown)s of %(total)s tasks; times in %(zone)s.", shown=len(page.items), total=page.total,
+    say(gettext("Tasks: %(shown)s of %(total)s; times in %(zone)s.", shown=len(page.items), total=page.total,
                 zone=zone.key))
+
+
+def _refuse_unknown(door: Door, name: str) -> None:
+    """A type that is not installed is known all the same while there are tasks of it. Raises Invalid."""
+    if name and name not in handlers.installed() and not door.tasks().list({"type": name}).total:
+        raise Invalid({"type": [gettext("There is no task type %(type)s. Known: %(known)s.", type=name,
+                                        known=", ".join(handlers.installed()))]})
 
 
 def executed(task: TaskView) -> str:
@@ -95,11 +111,14 @@ def show(door: Door, task_id: str, as_json: bool) -> None:
 
 def preview(door: Door, task_id: str | None, count: int, as_json: bool, **given: Any) -> None:
     """By the very timetable that fires."""
-    trigger = trigger_from(given)
+    name = by_trigger(given)
+    with asking(name):
+        trigger = trigger_from(given)
     if (trigger is None) == (task_id is None):
         raise click.UsageError(gettext("Give the id of a task, or a trigger such as --cron 08:00."))
     service = door.tasks(reading=True)
-    found = service.preview(trigger, count) if task_id is None else service.preview_of(task_id, count)
+    with asking(name):
+        found = service.preview(trigger, count) if task_id is None else service.preview_of(task_id, count)
     if as_json:
         print_json({"text": found.text, "next": [iso(time) for time in found.times], "warnings": found.warnings})
         return

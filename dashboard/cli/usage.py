@@ -23,6 +23,10 @@ class Formatter(click.HelpFormatter):
             yield
 
 
+    def write_heading(self, heading: str) -> None:
+        self.write(" " * self.current_indent + gettext("%(heading)s:", heading=heading) + "\n")
+
+
 class Context(click.Context):
     """Makes our help."""
 

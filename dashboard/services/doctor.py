@@ -1,4 +1,5 @@
-"""What is wrong with this installation, and what to do. Looks only; changes nothing."""
+"""What is wrong with this installation, and what to do. Looks only: what it makes to see whether it can
+is gone at once."""
 
 import platform
 import shutil
@@ -12,7 +13,7 @@ from dashboard.config import Settings
 from dashboard.engine.lock import holder
 from dashboard.errors import DingshiError
 from dashboard.i18n import gettext
-from dashboard.services import doctor_store
+from dashboard.services import doctor_folder, doctor_store
 from dashboard.services.finding import Finding
 
 __all__ = ["Finding", "diagnose"]
@@ -84,21 +85,18 @@ def _zone(settings: Settings) -> list[Finding]:
 
 
 def _folder(settings: Settings) -> list[Finding]:
-    paths = [settings.database.parent, settings.database, settings.snapshot, settings.snapshot.parent]
-    wrong = doctor_store.unwritable(paths)
-    if not wrong:
-        return [Finding("folder", "ok", gettext("Data folder: %(path)s", path=settings.database.parent))]
-    return [Finding("folder", "problem", gettext("%(path)s may not be written by this user.", path=path), gettext(
-        "Give the user who runs Dingshi write permission on it, or choose another data_dir.")) for path in wrong]
+    wrong = doctor_folder.faults([settings.database, settings.snapshot], "data_dir")
+    return [Finding("folder", "problem", text, remedy) for text, remedy in wrong] or [
+        Finding("folder", "ok", gettext("Data folder: %(path)s", path=settings.database.parent))]
 
 
 def _log(settings: Settings) -> list[Finding]:
-    wrong = doctor_store.unwritable([settings.log_file, settings.log_file.parent])
-    if settings.log_file.is_dir() or wrong:
-        return [Finding("log", "problem", gettext("The log %(path)s may not be written by this user.",
-                                                  path=settings.log_file), gettext(
-            "Give the user who runs Dingshi write permission on it and its folder, or choose another log_file."))]
-    return [Finding("log", "ok", gettext("Log: %(path)s", path=settings.log_file))]
+    wrong = doctor_folder.faults([settings.log_file], "log_file")
+    if settings.log_file.is_dir():
+        wrong = [(gettext("%(path)s is a folder; a file is needed.", path=settings.log_file),
+                  gettext("Move it away, or set %(setting)s to another place.", setting="log_file"))]
+    return [Finding("log", "problem", gettext("The log cannot be written: %(text)s", text=text), remedy)
+            for text, remedy in wrong] or [Finding("log", "ok", gettext("Log: %(path)s", path=settings.log_file))]
 
 
 def _space(settings: Settings) -> list[Finding]:
@@ -106,7 +104,7 @@ def _space(settings: Settings) -> list[Finding]:
     free = shutil.disk_usage(folder).free // 2**20
     text = gettext("%(free)s MB free for %(path)s", free=free, path=folder)
     if free < settings.min_free_mb:
-        return [Finding("space", "problem", text, gettext("No run is started below %(least)s MB (MIN_FREE_MB). Make "
+        return [Finding("space", "problem", text, gettext("No run is started below %(least)s MB (min_free_mb). Make "
                                                           "room.", least=settings.min_free_mb))]
     return [Finding("space", "ok", text)]
 

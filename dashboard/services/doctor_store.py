@@ -1,19 +1,17 @@
 """What the doctor finds in the store, its snapshot and its backups."""
 
-import os
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dashboard import handlers
 from dashboard.config import Settings
 from dashboard.engine import snapshot
+from dashboard.engine.lock import refuse_file
 from dashboard.errors import DingshiError, Invalid, StoreDamaged
 from dashboard.handlers.contract import servers_used
 from dashboard.i18n import gettext, ngettext
 from dashboard.models import Task, TaskLog
 from dashboard.models.store import Store
-from dashboard.models.store_files import can_write
 from dashboard.schemas.task import load_task
 from dashboard.servers import chosen
 from dashboard.services import store_service
@@ -32,6 +30,7 @@ def store(settings: Settings) -> list[Finding]:
     try:
         refuse_network(path)
         if not store_service.is_there(path):
+            refuse_file(path.parent)
             store_service.refuse_if_lost(settings)
             return [Finding("store", "warning", gettext("There is no store yet at %(path)s.", path=path),
                             "python run.py init")]
@@ -135,16 +134,6 @@ def _lacks_server(task: Task, settings: Settings) -> bool:
     servers = {"smtp": settings.smtp}
     return handler is not None and any(chosen(servers.get(kind, {}), task.params.get(param)) is None
                                        for kind, param in servers_used(handler).items())
-
-
-def unwritable(paths: Iterable[Path]) -> list[Path]:
-    """Those of ``paths``, or the folders in which they would be made, that may not be written."""
-    found = []
-    for path in paths:
-        nearest = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
-        if not can_write(nearest) and nearest not in found:
-            found.append(nearest)
-    return found
 
 
 def _changed(path: Path) -> datetime:

@@ -14,7 +14,7 @@ REASONS = {
     "changed": N_("The task was changed before it came to it."),
     "deleted": N_("The task was deleted."),
     "stopped": N_("Somebody stopped it."),
-    "timeout": N_("It ran longer than its deadline of %(seconds)s seconds."),
+    "timeout": N_("It ran longer than its deadline (%(seconds)s s)."),
     "shutdown": N_("The scheduler was stopped."),
     "crash": N_("The scheduler ended while it ran."),
     "down": N_("The scheduler was not running."),
@@ -27,8 +27,10 @@ REASONS = {
     "exception": N_("The task type failed with %(kind)s; scheduler.log has the details."),
     "cancelled": N_("It was cancelled."),
     "not_stored": N_("Its output could not be stored."),
-    "server_unknown": N_("There is no server named %(name)s in the settings."),
-    "server_none": N_("No server is configured in the settings."),
+    "server_unknown": N_("There is no mail server named %(name)s. Add [smtp.%(name)s] to dingshi.toml (see "
+                         "docs/settings.md) and start again, or name another one in the task."),
+    "server_none": N_("No mail server is set up, or none of several is the default. Add [smtp.NAME] to dingshi.toml "
+                      "(see docs/settings.md) and start again."),
 }
 
 

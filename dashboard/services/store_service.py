@@ -13,10 +13,10 @@ from pathlib import Path
 
 from dashboard.config import Settings
 from dashboard.engine import snapshot
-from dashboard.engine.lock import InstanceLock, holder
+from dashboard.engine.lock import InstanceLock, holder, refuse_file
 from dashboard.engine.reconcile import lost
 from dashboard.errors import DingshiError, StoreDamaged, StoreReadOnly
-from dashboard.i18n import gettext
+from dashboard.i18n import gettext, ngettext
 from dashboard.models.complaints import read_only
 from dashboard.models.store import Store
 from dashboard.models.store_files import can_write, copy_files, has_log
@@ -43,12 +43,14 @@ def open_store(settings: Settings, *, create: bool = False) -> Store:
     """The store, open and up to date. ``create``: made if there is none, and every page is looked at.
 
     Raises StoreDamaged (gone while a snapshot or a backup holds tasks; damaged, empty or foreign, with the command
-    that restores), StoreReadOnly, StoreBusy, SchedulerRunning (it is to be updated while one runs), DingshiError if
-    there is none yet, a newer Dingshi made it, or it lies on a network drive.
+    that restores), StoreReadOnly (also: a file is in the place of its folder), StoreBusy,
+    SchedulerRunning (it is to be updated while one runs), DingshiError if there is none yet, a newer Dingshi made it,
+    or it lies on a network drive.
     """
     path = settings.database
     refuse_network(path)
     if not is_there(path):
+        refuse_file(path.parent)
         refuse_if_lost(settings)
         if not create:
             raise DingshiError(gettext("There is no store yet at %(path)s. Make it with: python run.py init",
@@ -106,10 +108,13 @@ def refuse_if_lost(settings: Settings) -> None:
         raise lost(settings.database, settings.snapshot, tasks)
     copy = newest_good(settings.backup_dir)
     if copy is not None and tasks_in(copy):
-        raise StoreDamaged(gettext(
-            "The store %(store)s is gone, but there is a backup with %(count)s tasks. Nothing was changed. Bring "
-            'them back with: python run.py db restore "%(path)s"  (or move the backups away to begin anew).',
-            store=settings.database, count=tasks_in(copy), path=copy))
+        count = tasks_in(copy)
+        raise StoreDamaged(ngettext(
+            "The store %(store)s is gone, but there is a backup with %(n)s task. Nothing was changed. Bring it back "
+            'with: python run.py db restore "%(path)s"  (or move the backups away to begin anew).',
+            "The store %(store)s is gone, but there is a backup with %(n)s tasks. Nothing was changed. Bring them "
+            'back with: python run.py db restore "%(path)s"  (or move the backups away to begin anew).',
+            count, store=settings.database, path=copy))
 
 
 def refuse_newer(store: Store) -> None:
@@ -153,9 +158,10 @@ def remedy(settings: Settings) -> str:
     except StoreReadOnly:
         tasks = 0
     if tasks:
-        told.append(gettext('The snapshot of %(when)s holds %(count)s tasks, without their logs: python run.py db '
-                            'restore "%(path)s".', when=_when(settings.snapshot, settings.timezone), count=tasks,
-                            path=settings.snapshot))
+        told.append(ngettext(
+            'The snapshot of %(when)s holds %(n)s task, without its log: python run.py db restore "%(path)s".',
+            'The snapshot of %(when)s holds %(n)s tasks, without their logs: python run.py db restore "%(path)s".',
+            tasks, when=_when(settings.snapshot, settings.timezone), path=settings.snapshot))
     return " ".join(told)
 
 

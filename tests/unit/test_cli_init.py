@@ -45,7 +45,7 @@ def test_a_store_out_of_nothing_and_again(console: Console) -> None:
 def test_the_examples_load_without_a_mail_server_and_say_so(console: Console, name: str) -> None:
     said = console("init", str(EXAMPLES / name)).out
     assert "4 tasks created" in said
-    assert "No server is configured" in said
+    assert "No mail server is set up" in said and "[smtp.NAME]" in said
     assert set(stored(console)) == {"年终提醒", "half-minute", "every-minute", "空闲时整理"}
     assert "exist already" in console("init", str(EXAMPLES / "tasks.json"), str(EXAMPLES / "tasks.toml")).out
 
@@ -165,3 +165,16 @@ def test_doctor_tells_what_is_missing_and_exits_by_it(console: Console) -> None:
     assert found["scheduler"]["level"] == "warning"
     (console.folder / "task.db").write_bytes(b"garbage")
     assert "PROBLEM" in console("doctor", code=1).out
+
+
+@pytest.mark.parametrize("words", [("init",), (), ("scheduler",), ("task", "list"), ("logs",), ("db", "check")])
+def test_a_file_in_the_place_of_the_data_folder_is_told_as_that(console: Console, words: tuple[str, ...]) -> None:
+    place = console.folder / "place"
+    place.write_text("mine", encoding="utf-8")
+    for folder in (place, place / "inner"):
+        console.environment(DATA_DIR=str(folder), LOG_FILE=str(console.folder / "x.log"))
+        said = console(*words, code=5).err
+        assert f"{place} is a file; a folder is needed" in said and "data_dir" in said
+        assert "permission" not in said and "run.py init" not in said
+        assert "a folder is needed" in console("doctor", code=1).out
+    assert place.read_text(encoding="utf-8") == "mine"

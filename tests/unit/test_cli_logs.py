@@ -1,6 +1,9 @@
 """``logs …`` as typed: rows, one row, following, scheduler.log."""
 
+import errno
+import io
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,8 +95,8 @@ def test_since_takes_a_span_that_ends_now(console: Console) -> None:
 
 
 @pytest.mark.parametrize(("words", "code", "said"), [
-    (("--result", "good"), 1, "result: good"), (("--since", "soon"), 1, "started_after: soon"),
-    (("--until", "2026-13-01"), 1, "started_before"), (("--limit", "0"), 2, "--limit"),
+    (("--result", "good"), 1, "result: good"), (("--since", "soon"), 1, "--since: soon"),
+    (("--until", "2026-13-01"), 1, "--until"), (("--limit", "0"), 2, "--limit"),
     (("--limit", "many"), 2, "--limit"), (("--id", "x"), 2, "--id"), (("--id", "7"), 1, "7"),
     (("--colour",), 2, "--colour"), (("tidy",), 2, "tidy"),
 ])
@@ -106,7 +109,7 @@ def test_one_run_with_all_its_output(console: Console) -> None:
     number = a_row(console, output=output, reason={"code": "timeout", "seconds": 5}, result="timeout",
                    covers={"count": 3, "first": "2026-11-23T10:00:00.000Z", "last": "2026-11-23T10:02:00.000Z"})
     said = console("logs", "--id", str(number)).out
-    for word in ("line 0\n", "line 499\n", "\\x1b[31mred", "deadline of 5 seconds", '"count": 3', "echo hi",
+    for word in ("line 0\n", "line 499\n", "\\x1b[31mred", "deadline (5 s)", '"count": 3', "echo hi",
                  "2026-11-23 10:00:01.623"):
         assert word in said
     assert "\x1b[31mred" in console("logs", "--id", str(number), "--raw").out
@@ -205,3 +208,49 @@ def test_in_chinese(console: Console) -> None:
     said = console("logs").out
     for word in ("跳过", "任务处于暂停状态", "3 个预定时间", "按时", "结果"):
         assert word in said
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--file", "--json"), "--file", ), (("--file", "--task", "x"), "--task"), (("--file", "--id", "1"), "--id"),
+    (("--id", "1", "--follow"), "--follow"), (("--id", "1", "--limit", "5"), "--limit"), (("--raw",), "--id"),
+    (("--raw", "--file"), "--raw"),
+])
+def test_options_that_do_not_go_together(console: Console, words: tuple[str, ...], said: str) -> None:
+    a_row(console)
+    err = console("logs", *words, code=2).err
+    assert said in err and words[0] in err and "logs --help" in err
+
+
+@pytest.mark.parametrize(("words", "said", "span"), [
+    (("--since", "soon"), "--since: ", True), (("--until", "soon"), "--until: ", True),
+    (("--result", "foo"), "--result: foo", False), (("--since", "1h", "--until", "2h"), "--until: ", False),
+    (("--follow", "--since", "soon"), "--since: ", True),
+])
+def test_a_question_that_cannot_be_answered_names_the_option(console: Console, words: tuple[str, ...], said: str,
+                                                             span: bool) -> None:
+    err = console("logs", *words, code=1).err
+    assert err.startswith(said)
+    assert ("30m, 2h, 1d" in err) == span
+    assert "nothing was changed" not in err
+
+
+def test_following_begins_with_the_heads_of_the_columns(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_row(console)
+    until(monkeypatch)
+    head, row = console("logs", "--follow").out.splitlines()
+    assert head.split() == ["Run", "At", "Task", "Type", "Cause", "Attempt", "Result", "Duration", "Note"]
+    assert "tidy" in row
+
+
+def test_output_that_cannot_be_written(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    a_row(console)
+    monkeypatch.setattr("sys.stdout", Full())
+    for words in (("logs",), ("--help",), ("logs", "--json")):
+        err = console(*words, code=1).err
+        assert err.count("\n") == 1 and os.strerror(errno.ENOSPC) in err
+    log = console.folder / "scheduler.log"
+    assert not log.exists() or "Traceback" not in log.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """``task …`` as typed: what is made, changed, shown, and what is refused with nothing changed."""
 
+import io
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,10 +82,11 @@ def test_options_and_a_pause(console: Console) -> None:
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (("--cron", "25:60"), r"expression: .*25"),
-    (("--every", "0s"), "seconds: "), (("--every", "5x"), "--every: 5x .*2h30m"), (("--every", "m"), "--every: "),
-    (("--at", "2020-01-01"), "run_date: .*past"), (("--at", "soon"), "run_date: soon"),
-    (("--idle", "0"), "idle_duration: "), (("--idle", "soon"), "idle"),
+    (("--cron", "25:60"), r"--cron \(trigger\.expression\): .*25"),
+    (("--every", "0s"), r"--every \(trigger\.seconds\): "), (("--every", "5x"), "--every: 5x .*2h30m"),
+    (("--every", "m"), "--every: "),
+    (("--at", "2020-01-01"), r"--at \(trigger\.run_date\): .*past"), (("--at", "soon"), r"run_date\): soon"),
+    (("--idle", "0"), r"--idle \(trigger\.idle_duration\): "), (("--idle", "soon"), "idle"),
     (("--trigger", "[]"), "trigger"), (("--trigger", '{"type": "moon"}'), r"trigger\.type: .*cron"),
     (("--retries", "many"), r"options\.retries: "), (("--overlap", "maybe"), r"options\.overlap: .*queue"),
     (("--param", "colour=red"), r"params\.colour: .*command"), (("--param", "colour"), "--param: colour"),
@@ -155,7 +157,8 @@ def test_an_edit_changes_what_is_given(console: Console) -> None:
 
 @pytest.mark.parametrize(("words", "code", "said"), [
     (("--type", "http_request"), 1, "type: "), (("--id", "other"), 1, "id: "), ((), 2, "change"),
-    (("--cron", "25:60"), 1, "expression"), (("--params", "{}"), 1, "command"), (("--colour", "red"), 2, "--colour"),
+    (("--cron", "25:60"), 1, "--cron (trigger.expression)"), (("--params", "{}"), 1, "command"),
+    (("--colour", "red"), 2, "--colour"),
 ])
 def test_an_edit_that_is_refused(console: Console, words: tuple[str, ...], code: int, said: str) -> None:
     add(console)
@@ -177,7 +180,8 @@ def test_deleting_asks(console: Console) -> None:
     add(console)
     for typed in ("n\n", "\n", ""):
         console.typed(typed)
-        console("task", "delete", "tidy", code=1)
+        answer = console("task", "delete", "tidy", code=1)
+        assert ("--yes" in answer.err) == (typed == "")
     console.typed("maybe\ny\n")
     assert "tidy" in console("task", "delete", "tidy").out
     add(console)
@@ -271,6 +275,8 @@ def test_a_run_now_is_followed_to_its_end(console: Console, tmp_path: Path, monk
         answer = console("task", "run", "tidy", "--wait", code=code)
         assert "said \\x1b[31mred" in answer.out
         assert result in answer.out
+        row = console("task", "run", "tidy", "--wait", "--json", code=code).json
+        assert (row["task_id"], row["result"], row["error"], row["cause"]) == ("tidy", result, "why", "manual")
         found = console("task", "run", "tidy", "--json").json
         assert console("logs", "--id", str(found["log_id"]), "--json").json["result"] == "queued"
     finally:
@@ -332,3 +338,70 @@ def test_a_row_of_another_version_is_shown_as_it_is(console: Console) -> None:
     assert "moon phase=full" in said and "trigger.type" in said
     console("task", "pause", "tidy")
     console("task", "delete", "tidy", "--yes")
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_deleting_where_nobody_can_answer(console: Console, monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
+    add(console)
+    nobody = io.StringIO()
+    nobody.close()
+    monkeypatch.setattr("sys.stdin", nobody if closed else None)
+    assert "--yes" in console("task", "delete", "tidy", code=1).err
+    assert shown(console, "tidy")["id"] == "tidy"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("list", "--state", "foo"), "--state: foo"), (("list", "--trigger", "foo"), "--trigger: foo"),
+    (("list", "--sort", "foo"), "--sort: "), (("list", "--type", "foo"), "--type: .*foo.*send_cmd"),
+    (("list", "--type", "foo", "--sort", "bar"), "--sort: "),
+    (("preview", "--cron", "25:60"), r"--cron \(trigger\.expression\): .*25"),
+    (("preview", "--every", "often"), "--every: often"), (("preview", "--at", "soon"), r"--at \(trigger\.run_date\)"),
+    (("preview", "--trigger", '{"type": "moon"}'), r"^trigger\.type: "),
+])
+def test_a_question_that_cannot_be_answered_names_the_option(console: Console, words: tuple[str, ...],
+                                                             said: str) -> None:
+    err = console("task", *words, code=1).err
+    assert re.search(said, err)
+    assert "nothing was changed" not in err
+
+
+def test_a_type_that_is_gone_can_be_asked_for_while_there_are_tasks_of_it(console: Console) -> None:
+    add(console)
+    store = console.store()
+    with store.writing():
+        Task.update(type="gone").execute()
+    assert console("task", "list", "--type", "gone", "--json").json["total"] == 1
+
+
+def test_a_page_beyond_the_last(console: Console) -> None:
+    for number in range(3):
+        add(console, f"t{number}")
+    assert "the last one is 2" in console("task", "list", "--page", "99", "--page-size", "2").out
+    assert "Tasks: 1 of 3" in console("task", "list", "--page", "2", "--page-size", "2").out
+
+
+def test_resuming_says_what_comes(console: Console) -> None:
+    add(console)
+    assert "was not paused. Next run: 2" in console("task", "resume", "tidy").out
+    add(console, "calm", "--idle", "5m", "--paused")
+    assert console("task", "resume", "calm").out == "Task calm goes on.\n"
+    add(console, "once", "--at", "2199-12-01 08:00")
+    store = console.store()
+    with store.writing():
+        Task.update(next_run_at=None, trigger={"type": "date", "run_date": "2020-01-01 00:00:00"}).where(
+            Task.id == "once").execute()
+    said = console("task", "resume", "once").out
+    assert "was not paused. It has no due time any more" in said
+    console("task", "pause", "once")
+    said = console("task", "resume", "once").out
+    assert "goes on. It has no due time any more" in said and "Next run" not in said
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ('{to="xxx", title="xxxxx"}', '{"to": "xxx", "title": "xxxxx"}'), ('{"to": "a=b"}', '{"to": "a=b"}'),
+    (" {to=xxx}", "as JSON"), ("{d=2026-01-01}", "as JSON"), ("{", "as JSON"),
+])
+def test_a_whole_object_is_no_param(console: Console, text: str, said: str) -> None:
+    err = add(console, "tidy", "--param", text, code=1)
+    assert "--params" in err and said in err
+    assert console("task", "list", "--json").json["total"] == 0

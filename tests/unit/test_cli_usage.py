@@ -1,5 +1,9 @@
 """The command line itself: help and complaints in both languages, tables, exit codes."""
 
+import errno
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from dashboard.cli.tree import build
 from dashboard.i18n import LANGUAGES, speaking
 from tests.console import Console, with_store
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = {
     "init", "scheduler", "logs", "doctor", "task list", "task add", "task show", "task edit", "task delete",
     "task run", "task pause", "task resume", "task preview", "db migrate", "db check", "db backup", "db restore"}
@@ -51,6 +56,7 @@ def test_help_speaks_chinese(console: Console) -> None:
     console.environment(LANGUAGE="zh")
     for words in ((), ("task",), ("task", "add"), ("db",), ("logs",)):
         said = console(*words, "--help").out
+        assert "选项：" in said and "选项:" not in said
         assert "用法：" in said and "显示本帮助" in said
         assert "Usage" not in said and "Show this message" not in said
 
@@ -96,4 +102,39 @@ def test_into_a_pipe_each_row_is_one_line(console: Console, monkeypatch: pytest.
     monkeypatch.delenv("COLUMNS")
     console("task", "add", "x" * 60, "--type", "send_cmd", "--cron", "0 8 1,15 * 1-5", "--param", "command=true")
     lines = [line for line in console("task", "list").out.splitlines() if "x" * 60 in line]
+    assert not any(line != line.rstrip() for line in console("task", "list").out.splitlines())
     assert len(lines) == 1 and "send_cmd" in lines[0] and "scheduled" in lines[0]
+
+
+@pytest.mark.parametrize("spoken_by", ["environment", "file"])
+def test_wrong_settings_are_told_in_the_language_that_is_set(console: Console, monkeypatch: pytest.MonkeyPatch,
+                                                            spoken_by: str) -> None:
+    if spoken_by == "environment":
+        console.environment(LANGUAGE="zh")
+    else:
+        monkeypatch.delenv("DINGSHI_LANGUAGE")
+    (console.folder / "dingshi.toml").write_text("language = 'zh'\nworkers = 'none'\n", encoding="utf-8")
+    assert "此处应为整数" in console("task", "list", code=2).err
+    (console.folder / "dingshi.toml").write_text("language = 'zh'\nworkers = [\n", encoding="utf-8")
+    assert "不是 TOML" in console("task", "list", code=2).err
+
+
+@pytest.mark.parametrize("words", [(), ("task", "add"), ("db",), ("logs",)])
+def test_help_needs_no_settings(console: Console, words: tuple[str, ...]) -> None:
+    console.environment(WORKERS="none")
+    assert "Usage" in console(*words, "--help").out
+    for value in (("--paused", "--retries", "--help"), ()):
+        said = console("task", "add", "x", "--type", "send_cmd", "--every", "1m", *value, code=2).err
+        assert "DINGSHI_WORKERS" in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="POSIX only: /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_output_is_told_in_one_line(console: Console, unbuffered: str) -> None:
+    console("task", "add", "x", "--type", "send_cmd", "--every", "1m", "--param", "command=true")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "run.py", "task", "list"], cwd=ROOT, stdout=full,
+                              stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode("utf-8").strip() == f"The output cannot be written: {os.strerror(errno.ENOSPC)}."
+    assert "Traceback" not in (console.folder / "scheduler.log").read_text(encoding="utf-8")

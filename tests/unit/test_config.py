@@ -10,7 +10,7 @@ import pytest
 import tzlocal
 from marshmallow import ValidationError
 
-from dashboard import config
+from dashboard import config, i18n
 from dashboard.config import KEYS, Settings, load
 from dashboard.config_paths import check_path
 from dashboard.config_schema import is_loopback
@@ -323,3 +323,17 @@ def test_the_example_is_right(tmp_path: Path) -> None:
     assert spelled != text
     settings = read(tmp_path, spelled)
     assert settings.smtp
+
+
+@pytest.mark.parametrize(("text", "environ", "code"), [
+    ("language = 'zh'\nport = 'x'\n", {}, "zh"), ("language = \"zh-CN\"\nworkers = [\n", {}, "zh"),
+    ("language = 'zh'\n", {"DINGSHI_LANGUAGE": "en"}, "en"), ("language = 'zh'\n", {"DINGSHI_LANGUAGE": "xx"}, "zh"),
+    ("language = 'xx'\n", {}, None), ("language = 7\n", {}, None), ("", {}, None),
+    ("[smtp.a]\nlanguage = 'zh'\n", {}, None),
+    ("\ufeff# é\n  language='en'\nhost = 1\n", {"DINGSHI_LANGUAGE": ""}, "en"),
+])
+def test_a_valid_language_holds_whatever_else_is_wrong(tmp_path: Path, text: str, environ: dict[str, str],
+                                                       code: str | None) -> None:
+    (tmp_path / "dingshi.toml").write_text(text, encoding="utf-8")
+    assert config.language(environ, root=tmp_path) == code
+    assert config.language(environ, tmp_path / "absent.toml") == i18n.choose(environ.values())

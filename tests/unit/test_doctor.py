@@ -288,7 +288,7 @@ def test_a_scheduler_is_named_by_its_process(store: Store, settings: Settings) -
 def test_a_nearly_full_disk(settings: Settings) -> None:
     one = the(replace(settings, min_free_mb=10**9), "space")
     assert one.level == "problem"
-    assert f"{10**9} MB (MIN_FREE_MB)" in one.remedy
+    assert f"{10**9} MB (min_free_mb)" in one.remedy
     assert str(settings.data_dir.parent) in one.text  # the data folder is not there yet
 
 
@@ -332,6 +332,33 @@ def test_a_folder_that_would_have_to_be_made(settings: Settings, tmp_path: Path)
     with locked(tmp_path):
         assert the(there, "folder").text.startswith(f"{tmp_path} may not be written")
     assert the(there, "folder").level == "ok"
+
+
+def moved(settings: Settings, folder: Path) -> Settings:
+    return replace(settings, database=folder / "task.db", snapshot=folder / "tasks.pkl", log_file=folder / "x.log")
+
+
+def test_a_file_in_the_place_of_a_folder(settings: Settings, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.write_text("mine", encoding="utf-8")
+    for folder in (place, place / "inner"):
+        there = moved(settings, folder)
+        for code in ("folder", "log", "store"):
+            assert f"{place} is a file" in the(there, code).text
+            assert the(there, code).level == "problem"
+        assert "init" not in the(there, "store").text + the(there, "store").remedy
+
+
+def test_a_folder_in_the_place_of_the_log(settings: Settings) -> None:
+    settings.log_file.mkdir(parents=True)
+    assert "is a folder" in the(settings, "log").text
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="POSIX only: /proc")
+def test_a_folder_that_nobody_can_make(settings: Settings) -> None:
+    there = moved(settings, Path("/proc/nope"))
+    for code in ("folder", "log"):
+        assert (the(there, code).level, "/proc" in the(there, code).text) == ("problem", True)
 
 
 def test_what_cannot_be_looked_at_is_told_and_the_rest_goes_on(store: Store, settings: Settings) -> None:

@@ -163,11 +163,12 @@ def test_a_link_to_the_store_is_the_same_store(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     with pytest.raises(StoreReadOnly) as caught:
         InstanceLock(tmp_path / "file" / "task.db").acquire()
-    assert "task.db.lock" in caught.value.path
+    assert caught.value.path == str(tmp_path / "file")
+    assert "a folder is needed" in str(caught.value)
     assert caught.value.path in str(caught.value)
 
 
