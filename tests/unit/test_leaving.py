@@ -214,7 +214,8 @@ def test_a_store_locked_by_others_at_the_stop_is_waited_for(house: EngineHouse) 
 def test_a_store_that_stays_locked_is_not_given_to_the_next_while_we_may_write(
         house: EngineHouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(leaving, "RECORD_SECONDS", 0.2)
-    house.store.busy_seconds = 0.6
+    monkeypatch.setattr(leaving, "CHECKPOINT_SECONDS", 0.05)
+    house.store.busy_seconds = 2.0
     house.does = gate = Gate()
     engine = house.start()
     house.add("t")
