@@ -315,7 +315,8 @@ def test_a_preview_of_a_stored_interval_keeps_its_grid(console: Console) -> None
     (("--cron", "08:00", "--count", "many"), 2), (("--cron", "25:60"), 1), (("--at", "never"), 1),
 ])
 def test_a_preview_that_is_refused(console: Console, words: tuple[str, ...], code: int) -> None:
-    console("task", "preview", *words, code=code)
+    answer = console("task", "preview", *words, code=code)
+    assert answer.err and not answer.out
 
 
 def test_commands_say_it_in_chinese(console: Console) -> None:

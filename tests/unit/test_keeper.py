@@ -109,6 +109,7 @@ def test_a_checkpoint_that_others_hinder_is_put_off(
 
 def test_without_a_log_there_is_nothing_to_move(tmp_path: Path) -> None:
     Checkpoints(Store(tmp_path / "task.db"), HandClock()).look()
+    assert not list(tmp_path.iterdir())
 
 
 # --- free space -------------------------------------------------------------------------------------------------

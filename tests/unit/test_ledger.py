@@ -10,7 +10,9 @@ import pytest
 
 from dashboard.handlers.contract import Context, Failed, Outcome, Unknown
 from dashboard.models import TaskLog
+from dashboard.models.bulk import put_back
 from dashboard.services.log_service import LogService
+from tests.engine_house import Gate
 from tests.factories import SCHEDULED_AT as START
 from tests.ledger_house import LedgerHouse
 
@@ -20,22 +22,6 @@ def house(tmp_path: Path) -> Iterator[LedgerHouse]:
     made = LedgerHouse(tmp_path)
     yield made
     made.close()
-
-
-class Gate:
-    """A handler that waits until the test lets it go."""
-
-    def __init__(self) -> None:
-        self.inside = threading.Semaphore(0)
-        self.go = threading.Event()
-
-    def __call__(self, params: dict[str, Any], context: Context) -> Outcome | None:
-        self.inside.release()
-        assert self.go.wait(10)
-        return None
-
-    def entered(self) -> None:
-        assert self.inside.acquire(timeout=10)
 
 
 def test_the_claim_is_in_the_store_before_the_handler_begins(house: LedgerHouse) -> None:
@@ -383,8 +369,6 @@ def test_runs_that_were_claimed_and_have_not_begun_are_queued_again_as_if_never_
 
 
 def test_a_run_put_back_is_cancelled_if_its_task_is_gone(house: LedgerHouse) -> None:
-    from dashboard.models.bulk import put_back
-
     gate = Gate()
     house.act.does = gate
     house.add("a")
