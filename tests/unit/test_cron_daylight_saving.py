@@ -16,7 +16,7 @@ from dashboard.triggers._cron_times import CronTimes
 
 NEW_YORK, HAVANA, BERLIN = "America/New_York", "America/Havana", "Europe/Berlin"
 CHANGES = {  # the instants at which clocks go forward, and back
-    NEW_YORK: ("2026-03-08T07:00Z", "2026-11-01T06:00Z"), HAVANA: ("2026-03-08T05:00Z", "2026-11-01T05:00Z"),
+    NEW_YORK: ("2026-03-08T07:00Z", "2026-11-01T06:00Z"), HAVANA: ("2025-03-09T05:00Z", "2025-11-02T05:00Z"),
     "Australia/Lord_Howe": ("2026-10-03T15:30Z", "2026-04-04T15:00Z"),
     BERLIN: ("2026-03-29T01:00Z", "2026-10-25T01:00Z"), "Asia/Shanghai": ("1991-04-13T18:00Z", "1991-09-14T17:00Z"),
     "America/Sao_Paulo": ("2018-11-04T03:00Z", "2019-02-17T02:00Z"),
@@ -64,10 +64,10 @@ def test_clocks_do_change_there(name: str, change: str) -> None:
     (NEW_YORK, "2026-03-08", {"expression": "02:30"}, ["07:00"]),  # skipped: the first instant after the gap
     (NEW_YORK, "2026-03-08", {"expression": "02:00"}, ["07:00"]),
     (NEW_YORK, "2026-03-08", {"expression": "03:00"}, ["07:00"]),
-    (HAVANA, "2026-03-08", {"expression": "00:00"}, ["05:00"]),
-    (HAVANA, "2026-03-08", {"expression": "30 0 * * *"}, ["05:00"]),
+    (HAVANA, "2025-03-09", {"expression": "00:00"}, ["05:00"]),
+    (HAVANA, "2025-03-09", {"expression": "30 0 * * *"}, ["05:00"]),
     (NEW_YORK, "2026-11-01", {"expression": "01:30"}, ["05:30"]),  # shown twice: the first of the two
-    (HAVANA, "2026-11-01", {"hour": 0}, ["04:00"]),
+    (HAVANA, "2025-11-02", {"hour": 0}, ["04:00"]),
     (NEW_YORK, "2026-03-08", {"hour": "2-3", "minute": 30}, ["07:00", "07:30"]),
     (NEW_YORK, "2026-03-08", {"hour": "2-3", "minute": 0}, ["07:00"]),  # both are that instant: once
     (NEW_YORK, "2026-03-08", {"hour": 2, "minute": "0,15,30,45"}, ["07:00"]),
