@@ -354,7 +354,7 @@ def test_a_folder_in_the_place_of_the_log(settings: Settings) -> None:
     assert "is a folder" in the(settings, "log").text
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="POSIX only: /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only: /proc")
 def test_a_folder_that_nobody_can_make(settings: Settings) -> None:
     there = moved(settings, Path("/proc/nope"))
     for code in ("folder", "log"):
